@@ -8,6 +8,7 @@ mod check_against_fleet;
 mod convert;
 mod files;
 mod graph_names;
+mod judge;
 mod large_bodies;
 mod official_templates;
 mod parse;

@@ -52,7 +52,13 @@ pub(super) enum Member {
 impl Workflow {
     pub(super) fn assemble(nodes: Vec<Node>, limits: GraphLimits) -> Self {
         let places = nodes.iter().enumerate().map(|(place, node)| (node.id.clone(), place)).collect();
-        Self { nodes: nodes.into_iter().map(Arc::new).collect(), places: Arc::new(places), limits, text: None, fault: None }
+        Self {
+            nodes: nodes.into_iter().map(Arc::new).collect(),
+            places: Arc::new(places),
+            limits,
+            text: None,
+            fault: None,
+        }
     }
 
     /// Keeps the text that it was read from.

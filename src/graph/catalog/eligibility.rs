@@ -98,6 +98,11 @@ impl<'p> Eligibility<'p> {
         self.input(class, input).is_some_and(|input| input.is_upload)
     }
 
+    /// Whether an instance is known to have the class.
+    pub(in crate::graph) fn has_class(&self, class: &str) -> bool {
+        self.pool.groups.iter().any(|group| group.catalog.has_class(class))
+    }
+
     /// Whether a class is known to make outputs.
     pub(in crate::graph) fn is_output(&self, class: &str) -> bool {
         self.pool.groups.iter().any(|group| group.catalog.is_output(class))

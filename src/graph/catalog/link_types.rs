@@ -31,6 +31,7 @@ impl Class {
             (Some((_, kind)), _) => Ok(Some(kind)),
             // A class that ends with an output of any type may have more than it declares.
             (None, Some((_, last))) if is_open(last) => Ok(None),
+            (None, None) if !self.has_no_output => Ok(None),
             (None, _) => Err(count),
         }
     }

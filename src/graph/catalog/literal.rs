@@ -61,9 +61,7 @@ impl<T: PartialOrd> Converted<T> {
     /// Whether it is out of bounds; `None` if it is no number.
     fn is_outside(&self, min: Option<&T>, max: Option<&T>) -> Option<bool> {
         match self {
-            Self::Number(number) => {
-                Some(min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max))
-            }
+            Self::Number(number) => Some(min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max)),
             Self::Unsure => Some(false),
             Self::Fails => None,
         }

@@ -79,6 +79,9 @@ pub(super) struct Class {
     /// Name and type of each output.
     #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
     outputs: Vec<(String, String)>,
+    /// Whether it is declared to have no output; false if outputs are unknown.
+    #[serde(rename = "e", default, skip_serializing_if = "std::ops::Not::not")]
+    has_no_output: bool,
     #[serde(rename = "i", default)]
     inputs: BTreeMap<String, Input>,
     /// Whether the instance has another class in its place, and replaces it itself (`/node_replacements`).

@@ -93,12 +93,16 @@ fn missing(class: &Class, node: &Node, name: &str) -> Issue {
     let near = crate::problem::suggest(name, undeclared.take(20));
     let hint = near.first().map_or(String::new(), |near| format!("; it has `{}`, which is unknown", clip(near)));
     let message = format!("is required and missing{hint}");
-    Issue { expected: Some(clip(class.input(name).map_or("", Input::type_name))), ..Issue::new(name, "input_missing", message) }
+    Issue {
+        expected: Some(clip(class.input(name).map_or("", Input::type_name))),
+        ..Issue::new(name, "input_missing", message)
+    }
 }
 
 fn literal(name: &str, mismatch: Mismatch, value: &RawValue) -> Issue {
     let Mismatch { code, expected, is_choice } = mismatch;
     let got = clip(value.get());
-    let message = if is_choice { format!("is {got}, which no instance offers") } else { format!("takes {expected}, not {got}") };
+    let message =
+        if is_choice { format!("is {got}, which no instance offers") } else { format!("takes {expected}, not {got}") };
     Issue { expected: Some(expected), is_choice, ..Issue::new(name, code, message) }
 }

@@ -61,6 +61,7 @@ impl Catalog {
                 title: None,
                 category: String::new(),
                 outputs: Vec::new(),
+                has_no_output: false,
                 inputs: BTreeMap::new(),
                 is_replaced: true,
             };
@@ -100,6 +101,7 @@ fn class(info: &RawValue) -> Option<Class> {
         title: short("display_name").filter(|title| !title.is_empty() && Some(title) != short("name").as_ref()),
         category: short("category").unwrap_or_default(),
         outputs: outputs(&facts),
+        has_no_output: member(&facts, "output").and_then(elements).is_some_and(|outputs| outputs.is_empty()),
         inputs,
         is_replaced: false,
     })
@@ -372,7 +374,9 @@ mod tests {
     #[test]
     fn a_class_that_the_instance_replaces_is_taken_and_not_listed() {
         let mut catalog = Catalog::parse(r#"{"New":{"output_node":true},"Kept":{}}"#).unwrap();
-        catalog.add_replaced(r#"{"Old":[{"new_node_id":"New"}],"Kept":[{"new_node_id":"New"}],"Lost":[{"new_node_id":"Gone"}],"Odd":7}"#);
+        catalog.add_replaced(
+            r#"{"Old":[{"new_node_id":"New"}],"Kept":[{"new_node_id":"New"}],"Lost":[{"new_node_id":"Gone"}],"Odd":7}"#,
+        );
         assert!(catalog.has_class("Old") && catalog.is_output("Old") && catalog.class("Old").is_none());
         assert!(!catalog.has_class("Lost") && !catalog.has_class("Odd") && catalog.class("Kept").is_some());
         assert_eq!(catalog.classes().count(), 2);

@@ -35,7 +35,10 @@ impl Writer<'_> {
         let sources = Sources::of(&self.workflow);
         let outputs = output_places(&self.workflow, |class| eligibility.is_output(class));
         let nodes = self.workflow.node_count();
-        let reached = if outputs.is_empty() { vec![true; nodes] } else { sources.reached(&outputs) };
+        // A node of a class that no instance has may be an output.
+        let lacks_class = |class: &str| !eligibility.has_class(class);
+        let judged = output_places(&self.workflow, |class| eligibility.is_output(class) || lacks_class(class));
+        let reached = if judged.is_empty() { vec![true; nodes] } else { sources.reached(&judged) };
         self.budget.spend(2 * nodes);
         let (mut findings, mut partials) = (Vec::new(), Vec::new());
         for place in (0..nodes).filter(|&place| reached[place]) {
@@ -52,7 +55,7 @@ impl Writer<'_> {
         if outputs.is_empty() && are_known && !eligibility.pool().has_unknown() {
             self.problems.push(no_outputs());
         }
-        if good.is_empty() || self.is_strict {
+        if good.is_empty() || self.is_strict || !are_known {
             self.refuse_findings(eligibility, findings);
         } else {
             for &place in outputs.iter().filter(|&&place| spoilt[place].is_some()) {
@@ -73,7 +76,10 @@ impl Writer<'_> {
         let node = self.workflow.node(place);
         let value = node.input(&issue.input).map_or("", RawValue::get);
         (value == "null" && self.is_file_input(&node.id, &issue.input))
-            || self.set.get(&(place, issue.input.as_str())).is_some_and(|given| given.value.get().contains("\"$force\""))
+            || self
+                .set
+                .get(&(place, issue.input.as_str()))
+                .is_some_and(|given| given.value.get().contains("\"$force\""))
             || self.open.contains(&(place, issue.input.clone()))
             || (self.is_publishing && value.contains("{{"))
     }

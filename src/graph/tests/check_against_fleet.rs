@@ -2,7 +2,7 @@
 
 use super::{LIMITS, Options, Problem, Resolved, Workflow, raw};
 use crate::graph::{Catalog, FleetCatalog, Member};
-use crate::task::InstanceId;
+use crate::task::{InstanceId, Warning};
 use std::sync::Arc;
 
 const GRAPH: &str = r#"{"3":{"class_type":"KSampler","inputs":{"seed":5,"steps":20,"cfg":8.0,"sampler_name":"euler","model":["4",0]}},"4":{"class_type":"Loader","inputs":{"ckpt_name":"a"}},"5":{"class_type":"Noise","inputs":{"value":7,"noise_seed":-5,"on":true,"image":"x.png"}},"9":{"class_type":"SaveImage","inputs":{"images":["3",0]}},"10":{"class_type":"Loader","inputs":{"ckpt_name":"stray"}}}"#;
@@ -121,13 +121,24 @@ fn a_combo_value_on_one_of_three_narrows_to_it() {
 }
 
 #[test]
-fn values_of_the_graph_itself_are_left_to_the_instances() {
-    let own = GRAPH.replace(r#""ckpt_name":"a""#, r#""ckpt_name":"gone""#).replace(r#""steps":20"#, r#""steps":20.5"#);
-    let resolved = with(&own, "{}", &pool(ONE)).unwrap();
-    let warned: Vec<_> =
-        resolved.warnings.iter().map(|warning| (warning.code.as_str(), warning.param.as_deref())).collect();
-    assert_eq!(warned, [("value_not_offered", Some("4.ckpt_name"))]);
-    assert_eq!(resolved.workflow.to_json().get(), own);
+fn values_of_the_graph_itself_are_judged_as_comfyui_does() {
+    let own = GRAPH
+        .replace(r#""ckpt_name":"a""#, r#""ckpt_name":"gone""#)
+        .replace(r#""steps":20"#, r#""steps":20.5"#)
+        .replace(r#""cfg":8.0"#, r#""cfg":800"#);
+    let problems = with(&own, "{}", &pool(ONE)).unwrap_err();
+    let found: Vec<_> = problems.iter().map(|problem| (problem.pointer.as_str(), problem.code.as_str())).collect();
+    assert_eq!(
+        found,
+        [("/workflow/3/inputs/cfg", "value_out_of_range"), ("/workflow/4/inputs/ckpt_name", "value_not_offered")],
+        "20.5 becomes 20, and no output needs node 5 and 10"
+    );
+    assert_eq!(problems[0].expected.as_deref(), Some("a number from 0 to 100"));
+    let params = r#"{"3.cfg":{"$force":800},"4.ckpt_name":{"$force":"gone"}}"#;
+    assert!(with(GRAPH, params, &pool(ONE)).is_ok(), "a forced value is not judged");
+    let unknown = pool(&[Some(r#""a""#), None]);
+    let own = GRAPH.replace(r#""ckpt_name":"a""#, r#""ckpt_name":"gone""#);
+    assert_eq!(eligible(&with(&own, "{}", &unknown).unwrap()), Some(vec!["i1"]));
 }
 
 #[test]
@@ -198,9 +209,14 @@ fn an_instance_fits_if_it_has_every_class_and_every_needed_value() {
     let graph = r#"{"1":{"class_type":"L","inputs":{"m":"b","n":"own"}},"2":{"class_type":"S","inputs":{"a":["1",0]}},"3":{"class_type":"L","inputs":{"m":"stray"}}}"#;
     let workflow = Workflow::parse(raw(graph), LIMITS).unwrap();
     let (lacks, has) = (catalog(r#""a""#, ""), catalog(r#""a","b""#, ""));
-    assert!(!workflow.fits(&lacks, &["1.n"]) && workflow.fits(&has, &["1.n"]));
-    assert!(!workflow.fits(&has, &[]) && !workflow.fits(&has, &["1.m"]), "only the given address is spared");
+    let warned = |code: &str, param: &str| {
+        [Warning { code: code.to_owned(), message: String::new(), param: Some(param.to_owned()) }]
+    };
+    let spared = |param: &str| warned("value_not_offered", param);
+    assert!(!workflow.fits(&lacks, &spared("1.n")) && workflow.fits(&has, &spared("1.n")));
+    assert!(!workflow.fits(&has, &[]) && !workflow.fits(&has, &spared("1.m")), "only the given address is spared");
+    assert!(workflow.fits(&lacks, &warned("output_ignored", "2")), "an output that is left out needs nothing");
     let other = graph.replace(r#""3":{"class_type":"L""#, r#""3":{"class_type":"X""#);
     let workflow = Workflow::parse(raw(&other), LIMITS).unwrap();
-    assert!(!workflow.fits(&has, &["1.n"]) && workflow.fits(&catalog(r#""b""#, r#","X":{}"#), &["1.n"]));
+    assert!(!workflow.fits(&has, &spared("1.n")) && workflow.fits(&catalog(r#""b""#, r#","X":{}"#), &spared("1.n")));
 }

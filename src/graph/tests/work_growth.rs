@@ -69,7 +69,8 @@ fn a_name_that_is_declared_in_many_places_is_filed_once() {
     let declared = Declared::read(&params).unwrap();
     let counted = [1, 2, 4, 8].map(|times| {
         let text = (0..50).map(|name| format!("{{{{a{name}:}}}}")).collect::<String>().repeat(times * 20);
-        let graph = json!({"1": {"class_type": "PrimitiveStringMultiline", "inputs": {"value": text}}});
+        let graph = json!({"1": {"class_type": "PrimitiveStringMultiline", "inputs": {"value": text}},
+            "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}});
         let budget = counter();
         let (workflow, _) = Workflow::read_within(&raw(&graph), LIMITS, &pool, &budget).unwrap();
         publish(&workflow, &declared, &pool, &budget).unwrap();
