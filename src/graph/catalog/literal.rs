@@ -23,8 +23,13 @@ impl Input {
             Kind::Int { min, max } => int(value).is_outside(min.as_ref(), max.as_ref()),
             Kind::Float { min, max } => float(value).is_outside(min.as_ref(), max.as_ref()),
             Kind::Choice(choices) => return self.refuses_choice(choices, value),
+            Kind::Dynamic(variants) => {
+                let key = raw_value::text(value);
+                let is_offered = variants.iter().any(|variant| Some(&variant.key) == key.as_ref());
+                return (!is_offered).then(|| self.not_offered());
+            }
             // Python turns anything into a text or a boolean.
-            Kind::Boolean | Kind::Text | Kind::Open => return None,
+            Kind::Boolean | Kind::Text | Kind::Growing(_) | Kind::Open => return None,
         };
         match is_outside {
             None => Some(self.mismatch("value_wrong_type")),
@@ -41,7 +46,11 @@ impl Input {
             // In Python `True == 1`.
             || matches!(value.get(), "true" if is_known("1"))
             || matches!(value.get(), "false" if is_known("0"));
-        (!is_offered).then(|| Mismatch { is_choice: true, ..self.mismatch("value_not_offered") })
+        (!is_offered).then(|| self.not_offered())
+    }
+
+    fn not_offered(&self) -> Mismatch {
+        Mismatch { is_choice: true, ..self.mismatch("value_not_offered") }
     }
 
     /// Returns the value of the list that names the same file with other separators (`\` for `/`), as JSON.

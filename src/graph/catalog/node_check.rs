@@ -1,6 +1,6 @@
 //! Check of one node against the declaration of its class by one instance: missing inputs, links, literals.
 
-use super::{Catalog, Class, Input, Mismatch};
+use super::{Catalog, Class, Input, Kind, Mismatch, Variant};
 use crate::{
     graph::{Workflow, links::Link, workflow::Node},
     json::raw_value,
@@ -33,11 +33,28 @@ impl Catalog {
     pub(in crate::graph) fn issues(&self, workflow: &Workflow, node: &Node) -> Vec<Issue> {
         let Some(class) = self.class(&node.class) else { return Vec::new() };
         let mut issues = Vec::new();
+        let mut given = 0;
         for (name, declared) in &class.inputs {
             match node.input(name) {
-                Some(value) => issues.extend(self.issue(workflow, name, declared, value)),
-                None if declared.is_required && !declared.is_dynamic_type() => issues.push(missing(class, node, name)),
+                Some(value) => {
+                    given += 1;
+                    issues.extend(self.issue(workflow, name, declared, value));
+                }
+                None if declared.is_required && !declared.is_dynamic_type() => {
+                    issues.push(missing(class, node, name, declared));
+                }
                 None => {}
+            }
+            if let Kind::Dynamic(variants) = &declared.kind {
+                missing_children(class, node, name, variants, &mut issues);
+            }
+        }
+        // The others are inputs that dynamic ones bring, or unknown.
+        if given < node.inputs.len() {
+            let chosen = |input: &str| node.input(input).and_then(raw_value::text);
+            for (name, value) in node.inputs.iter().filter(|(name, _)| !class.inputs.contains_key(name)) {
+                let declared = class.input_beside(name, &chosen);
+                issues.extend(declared.and_then(|declared| self.issue(workflow, name, declared, value)));
             }
         }
         issues
@@ -88,15 +105,27 @@ impl Catalog {
     }
 }
 
-fn missing(class: &Class, node: &Node, name: &str) -> Issue {
+/// Adds the required inputs that the choice of a dynamic combo brings and the node lacks.
+fn missing_children(class: &Class, node: &Node, name: &str, variants: &[Variant], issues: &mut Vec<Issue>) {
+    let Some(chosen) = node.input(name).and_then(raw_value::text) else { return };
+    let Some(variant) = variants.iter().find(|variant| variant.key == chosen) else { return };
+    for (child, declared) in &variant.inputs {
+        let name = format!("{name}.{child}");
+        if declared.is_required && !declared.is_dynamic_type() && node.input(&name).is_none() {
+            issues.push(missing(class, node, &name, declared));
+        }
+        if let Kind::Dynamic(variants) = &declared.kind {
+            missing_children(class, node, &name, variants, issues);
+        }
+    }
+}
+
+fn missing(class: &Class, node: &Node, name: &str, declared: &Input) -> Issue {
     let undeclared = node.inputs.iter().map(|(given, _)| given).filter(|given| class.input(given).is_none());
     let near = crate::problem::suggest(name, undeclared.take(20));
     let hint = near.first().map_or(String::new(), |near| format!("; it has `{}`, which is unknown", clip(near)));
     let message = format!("is required and missing{hint}");
-    Issue {
-        expected: Some(clip(class.input(name).map_or("", Input::type_name))),
-        ..Issue::new(name, "input_missing", message)
-    }
+    Issue { expected: Some(clip(declared.type_name())), ..Issue::new(name, "input_missing", message) }
 }
 
 fn literal(name: &str, mismatch: Mismatch, value: &RawValue) -> Issue {

@@ -4,14 +4,14 @@
 //! An output that cannot run beside one that can is a warning, `output_ignored`; without any valid output, or if the
 //! check is strict, every finding is a problem. Nodes that no output needs are not judged: no instance validates them.
 
-use super::{apply::Writer, options::WARNINGS_MAX};
+use super::{apply::Writer, check_against_fleet::unread, options::WARNINGS_MAX};
 use crate::{
     graph::{
         Workflow,
         catalog::{Eligibility, Issue, Partial},
         links,
     },
-    json::child_pointer,
+    json::{child_pointer, raw_value},
     problem::{Problem, SEARCHES_MAX, clip, suggest},
     task::Warning,
 };
@@ -45,6 +45,7 @@ impl Writer<'_> {
             if self.budget.is_over() {
                 return;
             }
+            self.refuse_nested(eligibility, place);
             let verdict = eligibility.verdict(&self.workflow, self.workflow.node(place));
             let refused = verdict.refused.into_iter().filter(|issue| !self.is_spared(place, issue));
             findings.extend(refused.map(|issue| Finding { place, issue }));
@@ -68,6 +69,17 @@ impl Writer<'_> {
         for (place, partial) in partials.iter().filter(|(place, _)| needed[*place]) {
             eligibility.require(partial, || self.need(*place, partial));
         }
+    }
+
+    /// Refuses objects in place of the sockets of a growing group.
+    fn refuse_nested(&mut self, eligibility: &Eligibility<'_>, place: usize) {
+        let node = self.workflow.node(place);
+        let objects = node.inputs.iter().filter(|(_, value)| raw_value::is_object(value));
+        let nested = objects.filter_map(|(input, value)| {
+            let declared = eligibility.input(&node.class, input)?;
+            Some(unread(&node.id, input, &declared.unread_members(input, value)?))
+        });
+        nested.collect::<Vec<_>>().into_iter().for_each(|problem| self.problems.push(problem));
     }
 
     /// Whether a finding does not count: the value stands for a file, or is forced, or is declared as a param of a
