@@ -1,6 +1,7 @@
 //! Cache of the fleet's catalogs: what the instances can run. Kept for a moment, because every submission needs it.
 
 use crate::{
+    clock::unix_ms,
     fleet::InstanceView,
     graph::{Catalog, FleetCatalog, Member},
     queue::{Queue, Result},
@@ -19,6 +20,12 @@ const FRESH: Duration = Duration::from_secs(1);
 const STALE: Duration = Duration::from_secs(10);
 /// Longest such wait: without Redis, a submission fails anyway.
 const WAIT_MAX: Duration = Duration::from_millis(500);
+/// Shortest interval between two requests to read the instances again; dispatchers keep it for each instance, too.
+const ASK_INTERVAL: Duration = Duration::from_secs(10);
+/// Longest wait for the end of that interval, and then for the instances.
+const REFRESH_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Interval of looks for the new catalogs.
+const REFRESH_POLL: Duration = Duration::from_millis(150);
 /// Distinct catalogs; an instance with another one counts as unknown.
 const CATALOGS_MAX: usize = 64;
 
@@ -40,6 +47,9 @@ struct Inner {
     cached: Mutex<Cached>,
     /// Held while the catalogs are read, so that one caller reads at a time.
     reading: Arc<tokio::sync::Mutex<()>>,
+    /// Time of the last request to read the instances again, and of its end. Held while one is under way, so that all
+    /// callers share it.
+    asked: tokio::sync::Mutex<Option<(Instant, Instant)>>,
 }
 
 #[derive(Default)]
@@ -48,11 +58,21 @@ struct Cached {
     /// Time of the last read, successful or not.
     read_at: Option<Instant>,
     catalogs: HashMap<String, Arc<Catalog>>,
+    /// Time at which each enabled instance that responds was read last, Unix ms.
+    read_ms: HashMap<InstanceId, u64>,
+}
+
+/// What one read returns.
+struct Members {
+    instances: Vec<InstanceId>,
+    members: Vec<Member>,
+    catalogs: HashMap<String, Arc<Catalog>>,
+    read_ms: HashMap<InstanceId, u64>,
 }
 
 impl CatalogCache {
     pub(super) fn new(queue: Queue) -> Self {
-        Self(Arc::new(Inner { queue, cached: Mutex::default(), reading: Arc::default() }))
+        Self(Arc::new(Inner { queue, cached: Mutex::default(), reading: Arc::default(), asked: Default::default() }))
     }
 
     /// Returns the newest snapshot: at most [`STALE`] old while Redis answers, else the last one that was read.
@@ -80,6 +100,52 @@ impl CatalogCache {
         self.last()
     }
 
+    /// Returns a snapshot for a request that missed something in the last one: has the instances read again, at most
+    /// once per [`ASK_INTERVAL`], and waits for those that respond. Without an answer in time, returns what is known.
+    pub(super) async fn refreshed(&self) -> Arc<FleetSnapshot> {
+        let missed_at = Instant::now();
+        let mut asked = self.0.asked.lock().await;
+        if let Some((at, ended)) = *asked {
+            let wait = ASK_INTERVAL.saturating_sub(at.elapsed());
+            // Another caller's request has ended meanwhile, or the next one is too far away.
+            if ended > missed_at || wait > REFRESH_WAIT_MAX {
+                return self.last();
+            }
+            tokio::time::sleep(wait).await;
+        }
+        let began = Instant::now();
+        let _in_time = tokio::time::timeout(REFRESH_WAIT_MAX, Box::pin(self.read_instances_again())).await;
+        *asked = Some((began, Instant::now()));
+        self.last()
+    }
+
+    async fn read_instances_again(&self) {
+        let _reading = self.0.reading.lock().await;
+        self.read().await;
+        let before = self.lock().read_ms.clone();
+        if before.is_empty() {
+            return;
+        }
+        if let Err(error) = self.0.queue.want_catalogs().await {
+            tracing::debug!(%error, "instances not asked for their catalogs");
+            return;
+        }
+        loop {
+            tokio::time::sleep(REFRESH_POLL).await;
+            self.read().await;
+            let cached = self.lock();
+            if before.iter().all(|(id, read_ms)| cached.read_ms.get(id).is_none_or(|now| now != read_ms)) {
+                return;
+            }
+        }
+    }
+
+    /// Returns the age of the oldest list of an instance that responds, by the clocks of the hosts: only for people.
+    pub(super) fn oldest_list(&self) -> Option<Duration> {
+        let oldest = self.lock().read_ms.values().copied().min()?;
+        Some(Duration::from_millis(unix_ms().saturating_sub(oldest)))
+    }
+
     fn age(&self) -> Option<Duration> {
         self.lock().read_at.map(|at| at.elapsed())
     }
@@ -98,26 +164,27 @@ impl CatalogCache {
         let mut cached = self.lock();
         cached.read_at = Some(Instant::now());
         match read {
-            Ok((instances, members, catalogs)) => {
+            Ok(Members { instances, members, catalogs, read_ms }) => {
                 let catalog = FleetCatalog::new(members);
                 // The same content stays the same snapshot, and keeps what was derived from it.
                 if cached.snapshot.instances != instances || !cached.snapshot.catalog.is_same(&catalog) {
                     cached.snapshot = Arc::new(FleetSnapshot { instances, catalog });
                 }
                 cached.catalogs = catalogs;
+                cached.read_ms = read_ms;
             }
             Err(error) => tracing::debug!(%error, "catalogs of the fleet not read"),
         }
     }
 
-    async fn members(&self) -> Result<(Vec<InstanceId>, Vec<Member>, HashMap<String, Arc<Catalog>>)> {
+    async fn members(&self) -> Result<Members> {
         let queue = &self.0.queue;
         let targets = queue.config().await?.targets();
         let ids: Vec<InstanceId> = targets.iter().map(|target| target.id.clone()).collect();
         let statuses = queue.instances(&ids).await?;
         let cached = self.lock().catalogs.clone();
         let mut catalogs: HashMap<String, Arc<Catalog>> = HashMap::new();
-        let mut members = Vec::with_capacity(targets.len());
+        let (mut members, mut read_ms) = (Vec::with_capacity(targets.len()), HashMap::new());
         for (target, status) in targets.iter().zip(&statuses) {
             let view = InstanceView::new(target, status.as_ref());
             let mut catalog = None;
@@ -130,8 +197,12 @@ impl CatalogCache {
                     catalogs.insert(hash.clone(), catalog.clone());
                 }
             }
-            members.push(Member { instance: target.id.clone(), is_alive: view.enabled && view.alive, catalog });
+            let is_alive = view.enabled && view.alive;
+            if let Some(at) = status.as_ref().and_then(|status| status.report.catalog_read_ms).filter(|_| is_alive) {
+                read_ms.insert(target.id.clone(), at);
+            }
+            members.push(Member { instance: target.id.clone(), is_alive, catalog });
         }
-        Ok((ids, members, catalogs))
+        Ok(Members { instances: ids, members, catalogs, read_ms })
     }
 }

@@ -29,6 +29,7 @@ mod error;
 mod eta;
 mod expand;
 mod files;
+mod misses;
 mod plan;
 mod publish;
 mod published_workflow;

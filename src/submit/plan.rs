@@ -6,6 +6,7 @@ use super::{
     enqueue::{pack, refuse_too_large},
     expand::Expansion,
     files::{CheckedFiles, IncomingFiles, access},
+    misses,
     published_workflow::{self, PublishedWorkflow},
     submission::OwnedSubmission,
     template::{Draft, TaskFiles, Template},
@@ -48,6 +49,7 @@ pub(super) struct Plan {
 }
 
 /// A request and everything that resolving it reads, for another thread.
+#[derive(Clone)]
 struct Resolving {
     request: Arc<Request>,
     published: Option<Arc<StoredWorkflow>>,
@@ -82,7 +84,7 @@ impl Plan {
             submitter.rates.take_rest(&request.caller.username, expansion.task_count())?;
         }
         let published = published_workflow::load(&submitter.queue, &submission.workflow).await?.map(Arc::new);
-        let resolving = Resolving {
+        let mut resolving = Resolving {
             request: request.clone(),
             published: published.clone(),
             fleet: submitter.catalogs.current().await,
@@ -90,9 +92,16 @@ impl Plan {
             file_bytes_max: submitter.files.bytes_max(),
             purpose,
         };
-        let bytes = resolving.text_bytes();
-        refuse_too_much_text(submission, bytes)?;
-        let plan = submitter.cpu.run(&request.caller.username, bytes, move |budget| resolving.resolve(budget)).await?;
+        refuse_too_much_text(submission, resolving.text_bytes())?;
+        let mut planned = resolving.clone().run(submitter).await;
+        if misses::is_miss(&planned) {
+            let fleet = submitter.catalogs.refreshed().await;
+            if !Arc::ptr_eq(&fleet, &resolving.fleet) {
+                resolving.fleet = fleet;
+                planned = resolving.run(submitter).await;
+            }
+        }
+        let plan = planned.map_err(|error| misses::explain(error, submitter.catalogs.oldest_list()))?;
         if submitter.limits.is_private {
             access::check(&submitter.queue, &request.caller, published.as_deref(), &plan.stored).await?;
         }
@@ -101,6 +110,11 @@ impl Plan {
 }
 
 impl Resolving {
+    async fn run(self, submitter: &Submitter) -> Result<Plan> {
+        let (request, bytes) = (self.request.clone(), self.text_bytes());
+        submitter.cpu.run(&request.caller.username, bytes, move |budget| self.resolve(budget)).await
+    }
+
     /// Returns the bytes of text that all tasks read together.
     fn text_bytes(&self) -> usize {
         let submission = &self.request.submission;

@@ -4,6 +4,7 @@ use super::{
     Error, Result, Submitter,
     catalog_cache::FleetSnapshot,
     files::check_urls,
+    misses,
     published_workflow::PublishedWorkflow,
     template::{GRAPH_LIMITS, no_params},
 };
@@ -35,6 +36,7 @@ pub struct Publication<'a> {
 }
 
 /// A publication and everything that checking it reads, for another thread.
+#[derive(Clone)]
 struct Checking {
     graph: Box<RawValue>,
     params: Option<Box<RawValue>>,
@@ -63,7 +65,7 @@ impl Publication<'_> {
         name: &WorkflowName,
     ) -> Result<(StoredWorkflow, Vec<Warning>)> {
         let (queue, expected) = (&submitter.queue, self.expected);
-        let checking = Checking {
+        let mut checking = Checking {
             graph: self.graph.to_owned(),
             params: self.params.map(ToOwned::to_owned),
             description: self.description,
@@ -71,7 +73,20 @@ impl Publication<'_> {
             fetcher: submitter.fetcher.clone(),
         };
         let bytes = checking.graph.get().len() + checking.params.as_ref().map_or(0, |params| params.get().len());
-        let checked = submitter.cpu.run(PUBLISHER, bytes, move |budget| checking.check(budget)).await?;
+        let first = checking.clone();
+        let mut checked = submitter.cpu.run(PUBLISHER, bytes, move |budget| first.check(budget)).await;
+        let is_miss = match &checked {
+            Ok(checked) => misses::warns_of_miss(&checked.warnings),
+            Err(error) => misses::is_missing(error),
+        };
+        if is_miss {
+            let fleet = submitter.catalogs.refreshed().await;
+            if !Arc::ptr_eq(&fleet, &checking.fleet) {
+                checking.fleet = fleet;
+                checked = submitter.cpu.run(PUBLISHER, bytes, move |budget| checking.check(budget)).await;
+            }
+        }
+        let checked = checked.map_err(|error| misses::explain(error, submitter.catalogs.oldest_list()))?;
         let CheckedPublication { graph, editor, head, files, warnings } = checked;
         let new = NewWorkflow { head: &head, graph: &graph, editor: editor.as_deref(), files: &files };
         match queue.publish_workflow(name, new, expected, WORKFLOW_LIMITS).await? {
