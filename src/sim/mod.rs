@@ -113,6 +113,11 @@ impl Sim {
         lock(&self.instance.faults).clone()
     }
 
+    /// Returns how often `/object_info` was read.
+    pub fn catalog_reads(&self) -> u64 {
+        self.instance.catalog_reads.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// Freezes everything for `time`: HTTP, WebSocket, execution.
     pub fn freeze(&self, time: Duration) {
         if let Some(process) = self.instance.process() {

@@ -10,6 +10,7 @@ mod hostile;
 mod http_proxy;
 mod inputs;
 mod machine_faults;
+mod models;
 mod orphan_files;
 mod orphan_prompts;
 mod other_clients;

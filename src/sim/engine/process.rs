@@ -40,6 +40,8 @@ pub(crate) struct Instance {
     pub faults: Mutex<Faults>,
     pub log: EventLog,
     pub files: Files,
+    /// Number of requests of `/object_info`.
+    pub catalog_reads: AtomicU64,
     start_tasks: StartTasks,
     process: Mutex<Option<Arc<Process>>>,
     process_count: AtomicU64,
@@ -61,6 +63,7 @@ impl Instance {
             faults: Mutex::default(),
             log: EventLog::default(),
             files,
+            catalog_reads: AtomicU64::new(0),
             start_tasks,
             process: Mutex::default(),
             process_count: AtomicU64::new(0),

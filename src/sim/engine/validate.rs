@@ -34,6 +34,22 @@ struct Exception {
 /// Whether a node is valid, and its own errors.
 type NodeValidity = (bool, Vec<Value>);
 
+/// A class that newer versions replace by another, with the same inputs (`/node_replacements`).
+pub(crate) const REPLACED: (&str, &str) = ("T2IAdapterLoader", "ControlNetLoader");
+
+/// Replaces the classes of nodes as newer versions do before the validation; false for a node without `_meta`, which is a
+/// 500 there.
+pub(crate) fn replace_classes(prompt: &mut Value) -> bool {
+    let Some(nodes) = prompt.as_object_mut() else { return true };
+    for node in nodes.values_mut().filter(|node| node["class_type"] == REPLACED.0) {
+        if node["_meta"]["title"].is_null() {
+            return false;
+        }
+        node["class_type"] = Value::from(REPLACED.1);
+    }
+    true
+}
+
 /// Checks the classes of all nodes, then every output with its dependencies.
 pub(crate) fn prompt(prompt: Value, targets: Option<&Value>, instance: &Instance) -> Validation {
     let mut nodes = match prompt {

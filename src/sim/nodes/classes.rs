@@ -4,7 +4,7 @@
 //! In that file a combo `["$checkpoints"]` stands for the models of that folder, and `["$input"]` for the files in the
 //! input folder, because both differ from server to server.
 
-use crate::sim::engine::process::Instance;
+use crate::sim::{engine::process::Instance, lock::lock};
 use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
 
@@ -97,18 +97,19 @@ pub(crate) fn find(name: &str) -> Option<&'static Class> {
 }
 
 /// Returns the files in a model folder; `None` if there is no such folder.
-pub(crate) fn models_in(folder: &str, more: &[String]) -> Option<Vec<String>> {
+pub(crate) fn models_in(folder: &str, instance: &Instance) -> Option<Vec<String>> {
     let (_, names) = MODELS.iter().find(|(known, _)| *known == folder)?;
-    Some(names.iter().map(|name| (*name).to_owned()).chain(more.iter().cloned()).collect())
+    let faults = lock(&instance.faults);
+    let more = instance.options.models.iter().chain(&faults.models_added).cloned();
+    let all = names.iter().map(|name| (*name).to_owned()).chain(more);
+    Some(all.filter(|name| !faults.models_removed.contains(name)).collect())
 }
 
 /// Returns the choices of a combo on this server: its own list, a model folder, or the input folder.
 pub(crate) fn choices(input: &Declared, instance: &Instance) -> Vec<Value> {
     match input.folder.as_deref() {
         Some("input") => instance.files.top_level("input").into_iter().map(Value::from).collect(),
-        Some(folder) => {
-            models_in(folder, &instance.options.models).unwrap_or_default().into_iter().map(Value::from).collect()
-        }
+        Some(folder) => models_in(folder, instance).unwrap_or_default().into_iter().map(Value::from).collect(),
         None => input.kind.as_array().cloned().unwrap_or_default(),
     }
 }

@@ -133,6 +133,10 @@ pub struct Faults {
     pub gc_pause_ms: u64,
     /// Shortest interval between two gc pauses, ms. The real server's is 10 s.
     pub gc_every_ms: u64,
+    /// Model files that were put on the machine since the start, accepted in every model folder.
+    pub models_added: Vec<String>,
+    /// Model files that were taken from the machine since the start.
+    pub models_removed: Vec<String>,
 }
 
 impl Default for Faults {
@@ -173,6 +177,8 @@ impl Default for Faults {
             zombie: Times::Never,
             gc_pause_ms: 0,
             gc_every_ms: 10_000,
+            models_added: Vec::new(),
+            models_removed: Vec::new(),
         }
     }
 }

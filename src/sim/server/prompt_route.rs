@@ -53,11 +53,14 @@ fn number(process: &Process, request: &Map<String, Value>) -> Result<Value, ()> 
 }
 
 async fn take(process: &Arc<Process>, mut request: Map<String, Value>, number: Value, bytes: usize) -> Response {
-    let Some(graph) = request.shift_remove("prompt") else { return refuse(process, "", no_prompt(), &json!({})) };
+    let Some(mut graph) = request.shift_remove("prompt") else { return refuse(process, "", no_prompt(), &json!({})) };
     let id = match prompt_id(process, request.get("prompt_id")) {
         Ok(id) => id,
         Err(error) => return refuse(process, "", error, &json!({})),
     };
+    if process.instance.options.mode == Mode::V038 && !validate::replace_classes(&mut graph) {
+        return aiohttp::internal_error();
+    }
     let targets = request.get("partial_execution_targets").filter(|targets| !targets.is_null());
     let validation = validate::prompt(graph, targets, &process.instance);
     let (graph, outputs, mut node_errors) = match validation {

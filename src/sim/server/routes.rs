@@ -63,6 +63,7 @@ fn table(mode: Mode) -> Vec<(&'static str, MethodRouter<Arc<Process>>)> {
         ("/system_stats", get(system_routes::system_stats)),
         ("/features", get(system_routes::features)),
         ("/object_info", get(system_routes::object_info)),
+        ("/node_replacements", get(system_routes::node_replacements)),
         ("/object_info/{class}", get(system_routes::object_info_of)),
         ("/models", get(system_routes::models)),
         ("/models/{folder}", get(system_routes::models_of)),

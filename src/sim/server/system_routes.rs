@@ -1,7 +1,7 @@
 //! Routes about the instance itself: `/features`, `/system_stats`, `/object_info`, `/models`, `/internal`.
 
 use crate::sim::{
-    engine::process::Process,
+    engine::{process::Process, validate},
     lock::lock,
     nodes::classes,
     options::{Mode, SimOptions},
@@ -13,7 +13,7 @@ use axum::{
     response::Response,
 };
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 /// Returns `{"supports_preview_metadata":true,"max_upload_size":N}`, and more in newer versions.
 pub(crate) fn server_features(process: &Process) -> Value {
@@ -62,9 +62,21 @@ pub(crate) async fn system_stats(State(process): State<Arc<Process>>) -> Respons
 }
 
 pub(crate) async fn object_info(State(process): State<Arc<Process>>) -> Response {
+    process.instance.catalog_reads.fetch_add(1, Ordering::Relaxed);
     let all: Map<String, Value> =
         classes::names().map(|name| (name.to_owned(), classes::info(name, &process.instance))).collect();
     aiohttp::json(&Value::Object(all))
+}
+
+/// Old classes that the server replaces by others, in newer versions.
+pub(crate) async fn node_replacements(State(process): State<Arc<Process>>) -> Response {
+    if process.instance.options.mode != Mode::V038 {
+        return aiohttp::empty(StatusCode::NOT_FOUND);
+    }
+    let (old, new) = validate::REPLACED;
+    aiohttp::json(
+        &json!({old: [{"old_node_id": old, "new_node_id": new, "input_mapping": null, "output_mapping": null}]}),
+    )
 }
 
 pub(crate) async fn object_info_of(State(process): State<Arc<Process>>, Path(class): Path<String>) -> Response {
@@ -82,7 +94,7 @@ pub(crate) async fn models() -> Response {
 }
 
 pub(crate) async fn models_of(State(process): State<Arc<Process>>, Path(folder): Path<String>) -> Response {
-    match classes::models_in(&folder, &process.instance.options.models) {
+    match classes::models_in(&folder, &process.instance) {
         Some(names) => aiohttp::json(&json!(names)),
         None if ["configs", "clip_vision", "style_models", "embeddings", "diffusers", "vae_approx", "gligen"]
             .contains(&folder.as_str()) =>
