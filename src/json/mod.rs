@@ -9,6 +9,7 @@ mod pointer;
 mod pretty;
 pub(crate) mod raw_value;
 mod string_literals;
+mod syntax_error;
 mod walk;
 
 pub(crate) use faults::{DEPTH_MAX, Fault, FaultKind, NUMBER_BYTES_MAX, first_duplicate_key, first_fault, scan};
@@ -16,4 +17,5 @@ pub(crate) use members::{Member, Members};
 pub(crate) use pointer::child_pointer;
 pub(crate) use pretty::{compact, pretty};
 pub(crate) use string_literals::{lone_surrogates, string_end};
+pub(crate) use syntax_error::explain;
 pub(crate) use walk::{each_element, each_member, first_elements, member};

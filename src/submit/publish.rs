@@ -17,7 +17,7 @@ use crate::{
     task::{FileId, Warning, WorkflowName},
 };
 use serde_json::value::RawValue;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 /// User that all publications count as: there is one administrator.
 const PUBLISHER: &str = "";
@@ -26,13 +26,15 @@ const PUBLISHER: &str = "";
 #[derive(Debug)]
 pub struct Publication<'a> {
     /// Graph, in the format of ComfyUI's API or of its editor.
-    pub graph: &'a RawValue,
+    pub graph: Cow<'a, RawValue>,
     /// Declared params: `{name: {"target"?,"type",…}}`; `None` = none.
     pub params: Option<&'a RawValue>,
     /// The publisher's description.
     pub description: Option<String>,
     /// Newest version to replace, 0 = none; `None` = any.
     pub expected: Option<u64>,
+    /// Warnings about the request itself.
+    pub notes: Vec<Warning>,
 }
 
 /// A publication and everything that checking it reads, for another thread.
@@ -64,9 +66,9 @@ impl Publication<'_> {
         submitter: &Submitter,
         name: &WorkflowName,
     ) -> Result<(StoredWorkflow, Vec<Warning>)> {
-        let (queue, expected) = (&submitter.queue, self.expected);
+        let (queue, expected, mut notes) = (&submitter.queue, self.expected, self.notes);
         let mut checking = Checking {
-            graph: self.graph.to_owned(),
+            graph: self.graph.into_owned(),
             params: self.params.map(ToOwned::to_owned),
             description: self.description,
             fleet: submitter.catalogs.current().await,
@@ -92,7 +94,10 @@ impl Publication<'_> {
         match queue.publish_workflow(name, new, expected, WORKFLOW_LIMITS).await? {
             WorkflowWritten::Written(version) | WorkflowWritten::Same(version) => {
                 match queue.workflow(name, Some(version)).await? {
-                    WorkflowFound::Found(workflow) => Ok((*workflow, warnings)),
+                    WorkflowFound::Found(workflow) => {
+                        notes.extend(warnings);
+                        Ok((*workflow, notes))
+                    }
                     WorkflowFound::NoSuchName(_) | WorkflowFound::NoSuchVersion(_) => Err(Error::WorkflowDeleted),
                 }
             }

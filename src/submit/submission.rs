@@ -1,8 +1,12 @@
 //! A submission: a workflow, its params, and the limits of its tasks.
 
 use super::expand::Expansion;
-use crate::{secrets::NodeKeys, task::Priority};
+use crate::{
+    secrets::NodeKeys,
+    task::{Priority, Warning},
+};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// Attempts of a task that asks for no other number.
 pub const MAX_ATTEMPTS_DEFAULT: u32 = 3;
@@ -11,7 +15,7 @@ pub const MAX_ATTEMPTS_DEFAULT: u32 = 3;
 #[derive(Debug, Clone)]
 pub struct Submission<'a> {
     /// A graph, or the name of a published workflow as a JSON string: `"name"`, `"name@3"`.
-    pub workflow: &'a RawValue,
+    pub workflow: Cow<'a, RawValue>,
     /// Params as JSON, an object or a list; `None` if the request has none.
     pub params: Option<&'a RawValue>,
     /// Tasks of a batch; `None` for a single task.
@@ -36,13 +40,15 @@ pub struct Submission<'a> {
     pub keys: NodeKeys,
     /// The submitter's own `extra_pnginfo`, an object.
     pub png_info: Option<&'a RawValue>,
+    /// Warnings about the request itself.
+    pub notes: Vec<Warning>,
 }
 
 impl<'a> Submission<'a> {
     /// Returns a submission of one task with every option at its default.
     pub fn new(workflow: &'a RawValue) -> Self {
         Self {
-            workflow,
+            workflow: Cow::Borrowed(workflow),
             params: None,
             expansion: None,
             is_strict: false,
@@ -55,13 +61,15 @@ impl<'a> Submission<'a> {
             metadata: None,
             keys: NodeKeys::default(),
             png_info: None,
+            notes: Vec::new(),
         }
     }
 
     /// Copies every text, so that other threads can read them.
     pub(super) fn into_owned(self) -> OwnedSubmission {
         OwnedSubmission {
-            workflow: self.workflow.to_owned(),
+            workflow: self.workflow.into_owned(),
+            notes: self.notes,
             params: self.params.map(ToOwned::to_owned),
             expansion: self.expansion.map(Expansion::into_owned),
             is_strict: self.is_strict,
@@ -94,6 +102,7 @@ pub(super) struct OwnedSubmission {
     pub(super) metadata: Option<Box<RawValue>>,
     pub(super) keys: NodeKeys,
     pub(super) png_info: Option<Box<RawValue>>,
+    pub(super) notes: Vec<Warning>,
 }
 
 impl OwnedSubmission {

@@ -108,7 +108,7 @@ impl<'a> Template<'a> {
         let names_files = !files.is_empty() || !remote.is_empty();
         let has_params = self.published.is_some() || params.is_some_and(has_members);
         let is_changed = has_params || !seeds.is_empty() || names_files || !self.conversion.is_empty();
-        warnings.splice(0..0, self.conversion.iter().cloned());
+        warnings.splice(0..0, self.submission.notes.iter().chain(&self.conversion).cloned());
         let draft = Draft {
             workflow_hash: workflow.hash(&self.fleet.catalog),
             workflow: workflow.to_json(),

@@ -4,6 +4,7 @@ mod extra_data;
 mod publication;
 mod submission;
 mod sweep;
+mod wrapping;
 
 pub(super) use extra_data::keys_of_retry;
 pub(super) use publication::PublicationBody;

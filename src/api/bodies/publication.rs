@@ -1,5 +1,6 @@
 //! Body of `PUT /api/workflows/:name`. Every problem of its members is reported at once.
 
+use super::wrapping::{self, Found};
 use crate::{
     api::{
         error::{ApiError, Result},
@@ -16,7 +17,11 @@ const DESCRIPTION_CHARS_MAX: usize = 1_000;
 
 /// Members of the body.
 #[derive(Debug)]
-pub(crate) struct PublicationBody<'a>(Members<'a>);
+pub(crate) struct PublicationBody<'a> {
+    members: Members<'a>,
+    /// A graph that is not under `workflow`.
+    found: Option<Found<'a>>,
+}
 
 impl<'a> PublicationBody<'a> {
     /// Reads a text that `json::check_submission` has passed.
@@ -24,14 +29,19 @@ impl<'a> PublicationBody<'a> {
     /// # Errors
     /// Text that is no object; unknown members.
     pub(crate) fn parse(text: &'a str) -> Result<Self> {
+        let lacks_graph = crate::json::member(text, "workflow").is_none();
+        let wrapped = if lacks_graph { wrapping::in_body(text, &KNOWN) } else { Ok(None) };
+        if let Some(found) = wrapped.map_err(|problem| ApiError::InvalidRequest(vec![problem]))? {
+            return Ok(Self { members: Members::parse("{}")?, found: Some(found) });
+        }
         let members = Members::parse(text)?;
         members.only(&KNOWN)?;
-        Ok(Self(members))
+        Ok(Self { members, found: None })
     }
 
     /// Returns the version that the body expects to replace.
     pub(crate) fn version(&self) -> Option<u64> {
-        self.0.get("version").and_then(raw_value::integer).and_then(|version| u64::try_from(version).ok())
+        self.members.get("version").and_then(raw_value::integer).and_then(|version| u64::try_from(version).ok())
     }
 
     /// Returns the publication, which replaces the version `expected`.
@@ -39,7 +49,7 @@ impl<'a> PublicationBody<'a> {
     /// # Errors
     /// Every problem of the members.
     pub(crate) fn publication(&self, expected: Option<u64>) -> Result<Publication<'a>> {
-        let members = &self.0;
+        let members = &self.members;
         let mut flaws = Vec::new();
         let object = |name: &'static str, flaws: &mut Vec<Problem>| {
             let value = members.get(name);
@@ -48,8 +58,19 @@ impl<'a> PublicationBody<'a> {
             }
             value
         };
-        let (workflow, params) = (object("workflow", &mut flaws), object("params", &mut flaws));
-        if workflow.is_none() {
+        let params = object("params", &mut flaws);
+        let found = match &self.found {
+            Some(found) => Ok(Some(found.clone())),
+            None => members.get("workflow").map(wrapping::in_member).transpose(),
+        };
+        let workflow = found.unwrap_or_else(|problem| {
+            flaws.push(problem);
+            None
+        });
+        if workflow.as_ref().is_some_and(|found| !raw_value::is_object(&found.graph)) {
+            flaws.push(Problem::shape("/workflow", "not_an_object", "`workflow` must be an object"));
+        }
+        if members.get("workflow").is_none() && self.found.is_none() {
             let message = "what is published is a `workflow`: ComfyUI's \"Export (API)\"";
             flaws.push(Problem::shape("/workflow", "missing", message));
         }
@@ -68,6 +89,7 @@ impl<'a> PublicationBody<'a> {
             flaws.push(Problem::shape("/version", "not_an_integer", "`version` must be a whole number, not negative"));
         }
         let (Some(workflow), true) = (workflow, flaws.is_empty()) else { return Err(ApiError::InvalidRequest(flaws)) };
-        Ok(Publication { graph: workflow, params, description: description.flatten(), expected })
+        let (graph, notes) = (workflow.graph, workflow.warning.into_iter().collect());
+        Ok(Publication { graph, params, description: description.flatten(), expected, notes })
     }
 }

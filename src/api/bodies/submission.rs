@@ -1,13 +1,16 @@
 //! Body of `POST /api/tasks`, read member by member. Every problem is reported at once; `workflow`, `params` and `metadata`
 //! stay raw JSON, so that numbers are never re-encoded.
 
-use super::{extra_data, sweep};
+use super::{
+    extra_data, sweep,
+    wrapping::{self, Found},
+};
 use crate::{
     api::{
         error::{ApiError, Result},
         http::{strict_json::Members, timestamp},
     },
-    json::raw_value,
+    json::{self, raw_value},
     problem::Problem,
     settings::limits::METADATA_BYTES,
     submit::{MAX_ATTEMPTS_DEFAULT, Submission},
@@ -39,18 +42,49 @@ const TIMEOUT_MS: (u64, u64) = (1, 2_592_000_000);
 /// # Errors
 /// Every problem of its members at once.
 pub(crate) fn parse(text: &str) -> Result<Submission<'_>> {
+    if !has_member(text, "workflow")
+        && let Some(found) =
+            wrapping::in_body(text, &KNOWN).map_err(|problem| ApiError::InvalidRequest(vec![problem]))?
+    {
+        return rewrapped(text, found);
+    }
     let members = Members::parse(text)?;
     members.only(&KNOWN)?;
     let mut flaws = Vec::new();
-    match read(&members, &mut flaws) {
+    match read(&members, None, &mut flaws) {
         Some(submission) if flaws.is_empty() => Ok(submission),
         _ => Err(ApiError::InvalidRequest(flaws)),
     }
 }
 
-fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Problem>) -> Option<Submission<'a>> {
-    let workflow = members.get("workflow");
-    match workflow.map(RawValue::get) {
+/// Reads a body whose graph is not under `workflow`.
+fn rewrapped<'a>(text: &'a str, found: Found<'a>) -> Result<Submission<'a>> {
+    if found.graph.get() == text.trim() {
+        let Found { graph, warning } = found;
+        let empty = serde_json::from_str::<&RawValue>("{}").expect("an empty object is JSON");
+        return Ok(Submission { workflow: graph, notes: warning.into_iter().collect(), ..Submission::new(empty) });
+    }
+    let members = Members::parse(text)?;
+    let mut flaws = Vec::new();
+    match read(&members, Some(found), &mut flaws) {
+        Some(submission) if flaws.is_empty() => Ok(submission),
+        _ => Err(ApiError::InvalidRequest(flaws)),
+    }
+}
+
+/// Whether the outermost object has the member.
+fn has_member(text: &str, name: &str) -> bool {
+    json::member(text, name).is_some()
+}
+
+/// Reads the members; the graph is `found`, otherwise the member `workflow`.
+fn read<'a>(members: &Members<'a>, found: Option<Found<'a>>, flaws: &mut Vec<Problem>) -> Option<Submission<'a>> {
+    let mut found = found.or_else(|| {
+        let found = wrapping::in_member(members.get("workflow")?);
+        found.map_err(|problem| flaws.push(problem)).ok()
+    });
+    match found.as_ref().map(|found| found.graph.get()) {
+        None if members.get("workflow").is_some() => {}
         None => {
             flaws.push(Problem::shape("/workflow", "missing", "a task needs a `workflow`: ComfyUI's \"Export (API)\""))
         }
@@ -81,7 +115,8 @@ fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Problem>) -> Option<Submissio
         metadata,
         keys: extra.keys,
         png_info: extra.png_info,
-        workflow: workflow?,
+        notes: found.as_mut().and_then(|found| found.warning.take()).into_iter().collect(),
+        workflow: found?.graph,
     })
 }
 

@@ -58,7 +58,7 @@ impl<'a> Members<'a> {
     /// # Errors
     /// The text is invalid JSON or no object, or has too many members or a duplicate key.
     pub(crate) fn parse(text: &'a str) -> Result<Self> {
-        let list = serde_json::from_str::<json::Members<'_>>(text).map_err(|error| explain(&error))?.0;
+        let list = serde_json::from_str::<json::Members<'_>>(text).map_err(|error| explain(text, &error))?.0;
         if list.len() > MEMBERS_MAX {
             return Err(fault(&format!("the body has more than {MEMBERS_MAX} members")));
         }
@@ -97,9 +97,9 @@ fn unknown_field(name: &str, known: &[&'static str]) -> Problem {
     Problem::shape(child_pointer("", name), "unknown_field", message).with_candidates(candidates)
 }
 
-fn explain(error: &serde_json::Error) -> ApiError {
+fn explain(text: &str, error: &serde_json::Error) -> ApiError {
     if error.is_syntax() || error.is_eof() {
-        return fault(&format!("the body is not valid JSON: {error}"));
+        return fault(&format!("the body is not valid JSON: {}", json::explain(text, error)));
     }
     ApiError::shape("", "not_an_object", "the body must be a JSON object")
 }

@@ -12,6 +12,7 @@ fn report() -> InstanceReport {
         queue_depth: 1,
         last_error: None,
         catalog: None,
+        catalog_read_ms: None,
         device: Some(Device { name: "cuda:0".to_owned(), vram_total: 24, vram_free: 12 }),
         last_heartbeat_ms: 1_704_067_200_000,
         history: vec![PhaseChange { at_ms: 1_704_067_200_000, phase: Phase::Up, reason: None }],

@@ -6,11 +6,14 @@ use super::{
     params::{Param, ParamValue},
     sweep::Sweep,
 };
-use crate::cli::{
-    client::rest::{Api, Repeat},
-    commands::files::upload,
-    error::Error,
-    term::output,
+use crate::{
+    cli::{
+        client::rest::{Api, Repeat},
+        commands::files::upload,
+        error::Error,
+        term::output,
+    },
+    json,
 };
 use reqwest::Method;
 use serde::{Serialize, Serializer};
@@ -140,5 +143,6 @@ pub(crate) fn read_json(path: &Path) -> Result<Box<RawValue>, Error> {
     };
     let text = text.map_err(|error| unusable(&error))?;
     // An editor on Windows may have written a byte order mark.
-    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| unusable(&format!("not JSON: {error}")))
+    let text = text.trim_start_matches('\u{feff}');
+    serde_json::from_str(text).map_err(|error| unusable(&format!("not JSON: {}", json::explain(text, &error))))
 }

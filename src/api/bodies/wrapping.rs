@@ -1,0 +1,207 @@
+//! Recognises a graph that is wrapped in another way than as the member `workflow`: the body of ComfyUI's `/prompt`, a
+//! bare graph, a graph as text. It is taken, with a warning, where nothing else can be meant; otherwise the error shows
+//! the right body.
+
+use crate::{
+    json::{Members, raw_value},
+    problem::Problem,
+    task::Warning,
+};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Members of the body of ComfyUI's `/prompt` beside the graph. They belong to the dispatcher.
+const OF_PROMPT: [&str; 6] = ["client_id", "prompt_id", "extra_data", "number", "front", "partial_execution_targets"];
+/// Code of the warning.
+const REWRAPPED: &str = "body_rewrapped";
+/// The right body, for messages.
+const RIGHT: &str = "{\"workflow\": {\"3\": {…}, …}, \"params\": {…}}";
+/// Graphs inside of others that are unwrapped: a text that holds a body of `/prompt`.
+const UNWRAPS_MAX: usize = 3;
+
+/// A graph as it was found, with a warning if it was wrapped in another way.
+#[derive(Debug, Clone)]
+pub(super) struct Found<'a> {
+    pub(super) graph: Cow<'a, RawValue>,
+    pub(super) warning: Option<Warning>,
+}
+
+/// Finds the graph of a body without the member `workflow`. `known` are the members that a body may have.
+///
+/// # Errors
+/// What looks like a graph is ambiguous: the problem shows the right body. `Ok(None)` = nothing looks like one.
+pub(super) fn in_body<'a>(text: &'a str, known: &[&str]) -> Result<Option<Found<'a>>, Problem> {
+    let Ok(whole) = serde_json::from_str::<&RawValue>(text) else { return Ok(None) };
+    let Some(members) = raw_value::borrowed_members(whole) else { return Ok(None) };
+    let is_node_like = |value: &RawValue| is_node(value);
+    let nodes = members.iter().filter(|(_, value)| is_node_like(value)).count();
+    if nodes == members.len() && nodes > 0 || is_editor_graph(whole) {
+        let warning = rewrapped("the body is a bare graph: write {\"workflow\": <graph>}");
+        return Ok(Some(Found { graph: Cow::Borrowed(whole), warning: Some(warning) }));
+    }
+    let prompt = members.iter().find(|(name, _)| name == "prompt").map(|(_, value)| *value);
+    if let Some(prompt) = prompt.filter(|prompt| is_graph(prompt)) {
+        let foreign = |name: &str| name != "prompt" && !OF_PROMPT.contains(&name) && !known.contains(&name);
+        if let Some((name, _)) = members.iter().find(|(name, _)| foreign(name)) {
+            let message = format!("`prompt` holds a graph, and `{name}` is not known beside it: write {RIGHT}");
+            return Err(Problem::shape("/prompt", "missing", message));
+        }
+        let left_out: Vec<&str> =
+            members.iter().map(|(name, _)| name.as_ref()).filter(|name| OF_PROMPT.contains(name)).collect();
+        let warning =
+            rewrapped(&format!("the graph was taken from `prompt`: write it as `workflow`{}", without(&left_out)));
+        return Ok(Some(Found { graph: Cow::Borrowed(prompt), warning: Some(warning) }));
+    }
+    if nodes > 0 {
+        let message = format!("this looks like a graph with other members beside its nodes: write {RIGHT}");
+        return Err(Problem::shape("/workflow", "missing", message));
+    }
+    Ok(None)
+}
+
+/// Finds the graph in the member `workflow`. A text is left as it is unless it holds JSON: it names a published workflow.
+///
+/// # Errors
+/// What is inside is ambiguous: the problem shows the right body.
+pub(super) fn in_member(workflow: &RawValue) -> Result<Found<'_>, Problem> {
+    let (mut graph, mut notes) = (Cow::Borrowed(workflow), Vec::new());
+    for _ in 0..UNWRAPS_MAX {
+        let Some((inner, note)) = unwrap(&graph)? else { break };
+        notes.push(note);
+        graph = Cow::Owned(inner);
+    }
+    let warning = (!notes.is_empty()).then(|| rewrapped(&notes.join("; ")));
+    Ok(Found { graph, warning })
+}
+
+/// Takes one wrapping away, if there is one.
+fn unwrap(value: &RawValue) -> Result<Option<(Box<RawValue>, String)>, Problem> {
+    if let Some(text) = raw_value::text(value).filter(|text| text.trim_start().starts_with('{')) {
+        return match RawValue::from_string(text) {
+            Ok(inner) => Ok(Some((inner, "`workflow` is a graph as text: write it as an object".to_owned()))),
+            Err(error) => {
+                let text = raw_value::text(value).unwrap_or_default();
+                let why = crate::json::explain(&text, &error);
+                let message = format!("`workflow` is a text that looks like a graph and is not valid JSON: {why}");
+                Err(Problem::shape("/workflow", "workflow_not_json", message))
+            }
+        };
+    }
+    let Ok(Members(members)) = serde_json::from_str::<Members<'_>>(value.get()) else { return Ok(None) };
+    // A node may have any id, even `prompt`.
+    if members.iter().any(|(_, value)| is_node(value)) || is_editor_graph(value) {
+        return Ok(None);
+    }
+    for name in ["prompt", "workflow"] {
+        let Some((_, inner)) = members.iter().find(|(other, value)| other == name && is_wrapped(value)) else {
+            continue;
+        };
+        let beside: Vec<&str> =
+            members.iter().map(|(other, _)| other.as_ref()).filter(|other| *other != name).collect();
+        let is_left_out = |other: &&str| {
+            OF_PROMPT.contains(other)
+                || members.iter().any(|(found, value)| found == other && matches!(value.get(), "{}" | "null" | "[]"))
+        };
+        if let Some(other) = beside.iter().find(|other| !is_left_out(other)) {
+            let message =
+                format!("`workflow` holds a whole body with `{other}`: write its members beside `workflow`, {RIGHT}");
+            return Err(Problem::shape("/workflow", "workflow_wrapped", message));
+        }
+        let note = format!("the graph was taken from `workflow.{name}`: write it as `workflow`{}", without(&beside));
+        return Ok(Some(((*inner).to_owned(), note)));
+    }
+    Ok(None)
+}
+
+fn is_wrapped(value: &RawValue) -> bool {
+    is_graph(value) || raw_value::text(value).is_some_and(|text| text.trim_start().starts_with('{'))
+}
+
+/// Whether a value is a graph: in the editor's format, or an object of nodes.
+fn is_graph(value: &RawValue) -> bool {
+    is_editor_graph(value)
+        || raw_value::borrowed_members(value).is_some_and(|members| members.iter().any(|(_, value)| is_node(value)))
+}
+
+fn is_node(value: &RawValue) -> bool {
+    let members = raw_value::borrowed_members(value).unwrap_or_default();
+    members.iter().any(|(name, value)| name == "class_type" && value.get().starts_with('"'))
+}
+
+fn is_editor_graph(value: &RawValue) -> bool {
+    let members = raw_value::borrowed_members(value).unwrap_or_default();
+    ["nodes", "links"]
+        .iter()
+        .all(|wanted| members.iter().any(|(name, value)| name == wanted && raw_value::is_array(value)))
+}
+
+fn without(left_out: &[&str]) -> String {
+    if left_out.is_empty() { String::new() } else { format!("; {} left out", left_out.join(", ")) }
+}
+
+fn rewrapped(message: &str) -> Warning {
+    Warning { code: REWRAPPED.to_owned(), message: message.to_owned(), param: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{in_body, in_member};
+    use serde_json::value::RawValue;
+
+    const GRAPH: &str = r#"{"3":{"class_type":"A","inputs":{"x":1.0}}}"#;
+
+    fn raw(json: &str) -> &RawValue {
+        serde_json::from_str(json).unwrap()
+    }
+
+    /// Bug report 22.
+    #[test]
+    fn a_graph_is_found_in_every_wrapping_that_leaves_no_doubt() {
+        let editor = r#"{"nodes":[],"links":[],"version":0.4}"#;
+        for (body, graph) in [
+            (GRAPH.to_owned(), GRAPH),
+            (editor.to_owned(), editor),
+            (format!(r#"{{"prompt":{GRAPH}}}"#), GRAPH),
+            (format!(r#"{{"client_id":"x","prompt":{GRAPH},"extra_data":{{}},"params":{{}}}}"#), GRAPH),
+        ] {
+            let found = in_body(&body, &["params"]).unwrap().unwrap();
+            assert_eq!((found.graph.get(), found.warning.unwrap().code.as_str()), (graph, "body_rewrapped"), "{body}");
+        }
+        let text = serde_json::to_string(GRAPH).unwrap();
+        let body = format!(r#"{{"prompt":{GRAPH},"client_id":"x"}}"#);
+        for workflow in [
+            text.clone(),
+            body.clone(),
+            serde_json::to_string(&body).unwrap(),
+            format!(r#"{{"workflow":{GRAPH},"params":{{}}}}"#),
+            format!(r#"{{"prompt":{text}}}"#),
+        ] {
+            let found = in_member(raw(&workflow)).unwrap();
+            assert!(found.graph.get() == GRAPH && found.warning.is_some(), "{workflow}");
+        }
+        for plain in
+            [GRAPH, editor, r#""published@3""#, "{}", "[1]", "7", r#"{"prompt":{"class_type":"A","inputs":{}}}"#]
+        {
+            let found = in_member(raw(plain)).unwrap();
+            assert!(found.graph.get() == plain && found.warning.is_none(), "{plain}");
+        }
+    }
+
+    #[test]
+    fn a_doubtful_body_is_refused_with_the_right_one() {
+        for body in [
+            format!(r#"{{"prompt":{GRAPH},"steps":4}}"#),
+            r#"{"3":{"class_type":"A","inputs":{}},"params":{"3.x":1}}"#.to_owned(),
+        ] {
+            let problem = in_body(&body, &["params"]).unwrap_err();
+            assert!(problem.message.contains(r#"{"workflow": {"3""#), "{}", problem.message);
+        }
+        let problem = in_member(raw(&format!(r#"{{"workflow":{GRAPH},"params":{{"3.x":1}}}}"#))).unwrap_err();
+        assert!(problem.message.contains("`params`"), "{}", problem.message);
+        let problem = in_member(raw(r#""{\"3\": True}""#)).unwrap_err();
+        assert!(problem.message.contains("True is Python"), "{}", problem.message);
+        for other in ["{}", "[]", r#"{"workflo":{}}"#, r#"{"prompt":"a cat"}"#, "7"] {
+            assert!(in_body(other, &["params"]).unwrap().is_none(), "{other}");
+        }
+    }
+}
