@@ -175,7 +175,7 @@
 //! | a surface that submits | a room beside [`api`] that translates its wire form into [`submit::Submission`] and calls [`submit::Submitter`] |
 //! | a Lua verb | `lua/<verb>.lua` with its header · `queue/redis/scripts.rs` (verb, preludes) · its one caller in `queue/` · a mutant in `tests/it/mutants/table/` |
 //! | a key in Redis | `lua/lib/base.lua` · the table in [`queue`] · the sweep in `lua/repair_index.lua` if it is an index |
-//! | an output kind | `comfy/outputs.rs` (found in the history) · `task/output.rs` (its facts) · `store/content_type.rs`, `media/` · `dashboard/page/components/task/outputs.js` |
+//! | an output kind | `comfy/outputs.rs`, `comfy/outputs/values.rs` (found in the history) · `task/output.rs` (its facts) · `store/content_type.rs`, `media/` · `dashboard/page/components/task/outputs.js` |
 //! | an event or a WebSocket message | `event.rs` · the script that publishes it · `ws/frames.rs`, `ws/hub.rs` · `api/guides/websocket*.md` |
 //! | a metric | `metrics.rs`, `metrics/table.rs` · `metrics/metrics.md` · `deploy/prometheus/alerts.yaml` |
 //! | a CLI command | `cli/commands/` (arguments, help, run) · `cli/mod.rs` (`Command`) · `cli/help.rs` (its group) |

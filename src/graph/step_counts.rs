@@ -3,7 +3,7 @@
 use super::{Workflow, links, workflow::Node};
 use crate::json::raw_value;
 
-/// Steps of a sampler that does not tell how many it has.
+/// Steps of a sampler whose number of steps is not in the graph.
 const STEPS_DEFAULT: u32 = 20;
 /// Maximum steps of a node.
 const STEPS_MAX: u32 = 10_000;

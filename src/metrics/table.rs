@@ -112,7 +112,12 @@ pub const METRICS: &[Metric] = &[
         "Tasks ended (completed, failed, cancelled), each counted once, by the process that wrote the ending.",
     ),
     counter(ATTEMPTS, "attempts", &["reason"], "Attempts ended, by reason: completed, cancelled, or a failure kind."),
-    histogram(TASK_WAIT_SECONDS, &[], TASK_BUCKETS, "Time from acceptance to the start of execution."),
+    histogram(
+        TASK_WAIT_SECONDS,
+        &[],
+        TASK_BUCKETS,
+        "Time from acceptance, or from the return to the queue by an earlier attempt, to the start of execution.",
+    ),
     histogram(TASK_RUN_SECONDS, &[], TASK_BUCKETS, "Time from start to end of execution."),
     gauge(
         QUEUE_TASKS,

@@ -1,5 +1,5 @@
 //! Computes the progress of a prompt from its events, weighted by the times that its nodes took in earlier runs. Pure: the
-//! caller tells the time.
+//! caller gives the time.
 
 use super::node_weights::NodeWeights;
 use crate::{

@@ -131,9 +131,33 @@ async fn unknown_keys_with_a_file_name_are_outputs() {
     let rows = [
         ("3", "video", "video/mp4", false),
         ("3", "model3d", "model/gltf-binary", true),
-        ("3", "file", "application/octet-stream", false),
+        ("3", "file", "application/zip", false),
+        ("3", "boolean", "", false),
+        ("3", "number", "", false),
     ];
     assert_eq!(listed(&task), expected(&rows), "{task}");
+}
+
+/// Pictures that are sent over the WebSocket only, in the order of the graph; the previews of a node that others use are
+/// none.
+#[tokio::test]
+async fn pictures_sent_over_the_socket_are_outputs() {
+    let stack = Stack::start(1, 1).await;
+    let graph = json!({
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 6, "batch_size": 3, "color": 7}},
+        "4": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["2", 0]}},
+        "2": {"class_type": "TestSteps", "inputs": {"steps": 2, "seconds": 0.0, "image": ["1", 0], "preview": true}},
+        "3": {"class_type": "PreviewAny", "inputs": {"source": "last"}},
+    });
+    let task = completes_once(&stack, json!({"workflow": graph})).await;
+    let mut rows = vec![("4", "image", "image/png", false); 3];
+    rows.push(("3", "text", "", false));
+    assert_eq!(listed(&task), expected(&rows), "{task}");
+    for output in &task["result"]["outputs"].as_array().unwrap()[..3] {
+        assert_eq!((&output["width"], &output["height"], &output["key"]), (&json!(8), &json!(6), &json!("websocket")));
+        assert!(stack.client.download(output["url"].as_str().unwrap()).await.starts_with(b"\x89PNG"));
+    }
+    assert!(task.get("warnings").is_none(), "{task}");
 }
 
 fn forge(proxy: &HttpProxy, line: &'static str, body: &str) {

@@ -146,3 +146,32 @@ async fn two_runs_of_two_savers_have_four_names() {
     }
     assert_eq!((names.len(), folders), (4, ["back", "front"].map(str::to_owned).into()), "{names:?}");
 }
+
+/// The second run of a workflow is measured by the times of the first, and says how long it still takes.
+#[tokio::test]
+async fn progress_follows_the_times_of_the_first_run() {
+    let stack = Stack::start(1, 1).await;
+    let graph = |seed: u64| {
+        json!({"workflow": {
+            "1": {"class_type": "TestStepsText", "inputs": {"steps": 1, "seconds": 0.0, "text": "a", "seed": seed, "preview": false}},
+            "2": {"class_type": "TestStepsText", "inputs": {"steps": 20, "seconds": 2.0, "text": "b", "seed": seed, "preview": false}},
+        }})
+    };
+    let first = completes_once(&stack, graph(1)).await;
+    assert!(first["waitedMs"].is_u64() && first.get("remainingMs").is_none(), "{first}");
+    let id = stack.client.submit(graph(2)).await;
+    let halfway = crate::support::eventually("steps are reported", crate::support::stack::WAIT_MAX, || async {
+        let task = stack.client.task(&id).await;
+        assert_ne!(task["status"], "completed", "it was not seen while it ran");
+        task["step"].as_u64().is_some_and(|step| step >= 3).then_some(task)
+    })
+    .await;
+    let (step, steps) = (halfway["step"].as_u64().unwrap(), halfway["steps"].as_u64().unwrap());
+    assert_eq!((steps, halfway["currentNode"].as_str()), (20, Some("2")), "{halfway}");
+    // Node 1 took no time: the share of the steps is that of the run.
+    let percent = halfway["progress"].as_u64().unwrap();
+    assert!(percent.abs_diff(step * 100 / steps) <= 10, "{halfway}");
+    assert!(halfway["remainingMs"].as_u64().is_some_and(|ms| ms < 20_000), "{halfway}");
+    let ended = stack.client.wait_ended(&id).await;
+    assert!(ended.get("step").is_none() && ended.get("remainingMs").is_none(), "{ended}");
+}

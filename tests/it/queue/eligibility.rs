@@ -8,8 +8,8 @@ use crate::{
     },
 };
 use shuzhiren::{
-    queue::{Acquired, Lease, RestrictedTasks, Revived, Token, Written},
-    task::{FailureKind, InstanceId, NewTask, Priority, TaskId, TaskState},
+    queue::{Acquired, Claim, Lease, RestrictedTasks, Revived, SettleFacts, Token, Written},
+    task::{FailureKind, InstanceId, NewTask, OutputWarning, Priority, TaskId, TaskState},
 };
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ scenarios! {
     a_run_time_is_counted_once
     run_times_are_kept_for_a_limited_number_of_workflows
     the_wait_facts_of_a_new_task_count_its_lane
+    run_times_are_kept_by_instance_and_node
+    a_wait_counts_from_the_last_queuing
+    warnings_of_outputs_end_with_the_task_and_leave_with_its_revival
 }
 
 fn restricted_to(instances: &[&str]) -> NewTask {
@@ -167,6 +170,7 @@ pub async fn run_times_are_kept_for_a_limited_number_of_workflows(world: &World)
     assert_eq!(means(world, "old").await.0, Some(1_000));
     run(world, &of_workflow("new"), 1_000, true).await;
     assert_eq!((means(world, "old").await.0, means(world, "new").await.0), (None, Some(1_000)));
+    assert_eq!(world.redis(&["EXISTS", &world.key("speeds-at:old"), &world.key("speeds-at:new")]).text(), "1");
     assert_eq!(
         world.redis(&["HLEN", &speeds]).text(),
         "2003",
@@ -213,4 +217,70 @@ pub async fn an_instance_that_cannot_run_a_task_restricts_it_to_others(world: &W
     world.queue.requeue(&two, id, claim.attempt, false, "test").await.unwrap();
     assert_eq!(names(&world.task(id).await), ["gpu:2", "gpu:3"]);
     audit(world, 1).unwrap();
+}
+
+/// Claims the next task on an instance, runs it for this time, and ends it with these facts.
+async fn run_on(world: &World, instance: &str, ms: u64, facts: SettleFacts<'_>) -> Claim {
+    let lease = Lease { instance: InstanceId::new(instance), token: Token::new() };
+    world.advance(TTL + Duration::from_secs(1));
+    world.queue.acquire(&lease.instance, "d", &lease.token, TTL).await.unwrap();
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.start(&lease, claim.task, claim.attempt).await.unwrap();
+    world.advance(Duration::from_millis(ms));
+    for _ in 0..2 {
+        let settle = world.queue.settle_with_files(&lease, claim.task, claim.attempt, (&completed(), facts), &[]);
+        settle.await.unwrap();
+    }
+    claim
+}
+
+/// The times of nodes travel with the end of a run to the next claim of the same workflow.
+pub async fn run_times_are_kept_by_instance_and_node(world: &World) {
+    let times = |node_times| SettleFacts { node_times, ..SettleFacts::default() };
+    let run = async |instance: &str, hash: &str, ms: u64, node_times: &str| {
+        world.create(&of_workflow(hash)).await;
+        run_on(world, instance, ms, times(node_times)).await.node_times
+    };
+    assert_eq!(run("gpu:1", "a", 1_000, r#"{"3":9}"#).await, "");
+    assert_eq!(run("gpu:2", "a", 3_000, "").await, r#"{"3":9}"#);
+    assert_eq!(run("gpu:2", "b", 500, "").await, "");
+    assert_eq!(run("gpu:2", "a", 5_000, r#"{"3":7}"#).await, r#"{"3":9}"#, "a run that says nothing changes nothing");
+    let of = async |hash| world.queue.wait_facts_of_new(Priority::Normal, Some(hash)).await.unwrap().run_ms_on;
+    let expected = [("gpu:1", 1_000), ("gpu:2", 4_000)].map(|(instance, ms)| (instance.to_owned(), ms));
+    assert_eq!(of("a").await, expected.into());
+    // Bounded: one more instance, and the times begin anew.
+    for number in 0..63 {
+        world.redis(&["HSET", &world.key("speeds-at:a"), &format!("x:{number}"), "5:1"]);
+    }
+    assert_eq!(run("gpu:1", "a", 1_000, "").await, r#"{"3":7}"#);
+    assert_eq!(of("a").await.len(), 65, "a known instance forgets no other");
+    run("gpu:3", "a", 1_000, "").await;
+    assert_eq!(of("a").await, [("gpu:3".to_owned(), 1_000)].into());
+}
+
+/// The run of an earlier attempt is no wait.
+pub async fn a_wait_counts_from_the_last_queuing(world: &World) {
+    world.enqueue().await;
+    world.advance(Duration::from_secs(2));
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    assert_eq!(claim.waited, Duration::from_secs(2));
+    world.advance(Duration::from_secs(10));
+    world.queue.requeue(&lease, claim.task, claim.attempt, false, "gone").await.unwrap();
+    world.advance(Duration::from_secs(1));
+    assert_eq!(world.claim(&lease).await.unwrap().waited, Duration::from_secs(1));
+}
+
+pub async fn warnings_of_outputs_end_with_the_task_and_leave_with_its_revival(world: &World) {
+    let warnings = [OutputWarning::dropped("3", "tags", "too \"many\"")];
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    let facts = SettleFacts { warnings: &warnings, ..SettleFacts::default() };
+    let outcome = failed(FailureKind::NodeError);
+    let settle = world.queue.settle_with_files(&lease, id, claim.attempt, (&outcome, facts), &[]);
+    settle.await.unwrap();
+    assert_eq!(world.task(id).await.output_warnings, warnings);
+    assert!(matches!(world.queue.revive(id).await.unwrap(), Revived::Revived(_)));
+    assert!(world.task(id).await.output_warnings.is_empty());
 }

@@ -109,8 +109,22 @@ export function withUpdates(task, requestedAt) {
   next.currentNode = item.status === 'running' ? (item.currentNode ?? task.currentNode) : undefined;
   if (item.status === 'running') next.startedAt ??= when;
   if (isEnded(item.status)) next.finishedAt ??= when;
-  if (item.status === 'pending') next.startedAt = null;
-  else next.waitingFor = undefined;
+  // Those of the outputs; the task was read with those of the request.
+  if (item.warnings) next.warnings = [...(task.warnings ?? []), ...item.warnings];
+  for (const name of ['step', 'steps', 'remainingMs']) {
+    next[name] = item.status === 'running' ? item[name] : undefined;
+  }
+  if (item.status === 'pending') {
+    next.startedAt = null;
+    next.waitingSince ??= when;
+  } else {
+    next.waitingFor = undefined;
+    if (task.waitingSince) {
+      // The wait has ended since the task was read.
+      next.waitedMs = (task.waitedMs ?? 0) + Math.max(0, Date.parse(next.startedAt ?? when) - Date.parse(task.waitingSince));
+      next.waitingSince = undefined;
+    }
+  }
   return next;
 }
 

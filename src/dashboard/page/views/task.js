@@ -194,8 +194,13 @@ function activityText(task, titles) {
     const reason = task.waitingFor ? t('waiting', { reason: waitingReason(task.waitingFor) }) : t('status.pending');
     return hasEta(task) ? `${reason} · ${t('eta.startsIn', { time: approxDuration(task.etaMs) })}` : reason;
   }
-  if (task.currentNode) return t('runningNode', { node: titles.get(task.currentNode) ?? task.currentNode });
-  return t(`status.${task.status}`);
+  const node = task.currentNode && t('runningNode', { node: titles.get(task.currentNode) ?? task.currentNode });
+  const parts = [
+    node || t(`status.${task.status}`),
+    node && task.steps > 1 && `${task.step} / ${task.steps}`,
+    task.remainingMs > 0 && t('eta.remaining', { time: approxDuration(task.remainingMs) }),
+  ];
+  return parts.filter(Boolean).join(' · ');
 }
 
 function drawActions(container, badgeContainer, task, refresh) {

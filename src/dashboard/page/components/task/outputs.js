@@ -1,4 +1,4 @@
-// Outputs of a task. Images, videos, audio and text are shown, other files are linked.
+// Outputs of a task. Images, videos, audio and values are shown, other files are linked.
 
 import { h, reconcile, setAttr } from '../../base/dom.js';
 import { bytes } from '../../base/format.js';
@@ -24,7 +24,7 @@ export function outputList(titleOf) {
       const side = outputs.length === 1 ? SIDE_SINGLE : SIDE;
       const seen = new Map();
       const keyedOutputs = outputs.map((output) => {
-        const name = `${output.fileId ?? `${output.nodeId} ${output.text}`} ${output.deleted ?? ''}`;
+        const name = `${output.fileId ?? `${output.nodeId} ${output.key} ${output.text}`} ${output.deleted ?? ''}`;
         seen.set(name, (seen.get(name) ?? 0) + 1);
         return { output, key: `${name} ${seen.get(name)}` };
       });
@@ -41,7 +41,7 @@ export function outputList(titleOf) {
 function figure(output, titleOf, side) {
   const source = output.fileId && !output.deleted ? fileLink(output) : null;
   const node = titleOf(output.nodeId) ?? `#${output.nodeId}`;
-  const name = output.filename ?? t(`kind.${output.kind}`);
+  const name = output.filename ?? output.key ?? t(`kind.${output.kind}`);
   const content = body(output, source, `${name}, ${node}`, side);
   const element = h(
     'figure',
@@ -57,7 +57,13 @@ function figure(output, titleOf, side) {
         h(
           'span',
           { class: 'sub' },
-          [node, output.sizeBytes ? bytes(output.sizeBytes) : null, output.temporary ? t('output.temporary') : null]
+          [
+            node,
+            output.text !== undefined ? t(`kind.${output.kind}`) : null,
+            output.sizeBytes ? bytes(output.sizeBytes) : null,
+            output.temporary ? t('output.temporary') : null,
+            output.truncated && source ? t('output.truncated') : null,
+          ]
             .filter(Boolean)
             .join(' · '),
         ),
