@@ -98,6 +98,12 @@ fn running(task: &Value, since: &str) -> Vec<String> {
     if let Some(why) = task["waitingFor"].as_str() {
         sentences.push(format!("It waits for {why}."));
     }
+    if let (Some(step), Some(steps)) = (task["step"].as_u64(), task["steps"].as_u64()) {
+        sentences.push(format!("It is at step {step} of {steps}."));
+    }
+    if let Some(ms) = task["remainingMs"].as_u64() {
+        sentences.push(format!("By earlier runs and its speed it takes about {} more.", format_ms(ms)));
+    }
     if let Some(ms) = task["timeoutMs"].as_u64() {
         sentences.push(format!("It is stopped after running for {} (run_timeout).", format_ms(ms)));
     }

@@ -140,7 +140,7 @@ impl ProgressReporter {
                 }
                 let bar = shown.entry(id.to_owned()).or_insert_with(|| new_bar(bars, id));
                 bar.set_position(task["progress"].as_u64().unwrap_or(0));
-                bar.set_message(if task["status"] == "running" { place_of(task) } else { state });
+                bar.set_message(if task["status"] == "running" { place_of(task) + &steps_of(task) } else { state });
             }
         }
     }
@@ -202,6 +202,14 @@ fn place_of(task: &Value) -> String {
     let place = task["instanceId"].as_str().map(|id| format!("on {}", output::sanitize(id))).unwrap_or_default();
     let node = task["currentNode"].as_str().map(|id| format!(", node {}", output::sanitize(id))).unwrap_or_default();
     format!("{place}{node}{}", attempt_of(task))
+}
+
+/// Steps of the executing node and the rest of the run: `, step 5 of 20, 3.2 s left`.
+fn steps_of(task: &Value) -> String {
+    let steps = task["step"].as_u64().zip(task["steps"].as_u64()).filter(|(_, steps)| *steps > 1);
+    let steps = steps.map(|(step, steps)| format!(", step {step} of {steps}")).unwrap_or_default();
+    let rest = task["remainingMs"].as_u64().map(|ms| format!(", {} left", format_ms(ms))).unwrap_or_default();
+    steps + &rest
 }
 
 fn attempt_of(task: &Value) -> String {
