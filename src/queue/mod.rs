@@ -35,6 +35,10 @@
 //! check of the server warns about it. While fewer replicas are connected than must confirm, writes get 503 and claimed
 //! tasks wait: after a failover, until the old primary is back or the number is lowered.
 //!
+//! A server whose replicas did not confirm within the last half second is asked before it is written to: a primary that was
+//! replaced while it was paused accepts nothing when it goes on. What it is sent in that half second, and progress, readers
+//! may see before a replica has it: a failover takes it back, and it comes again.
+//!
 //! The same confirmation is needed for a claim before its prompt is submitted (`check_claim.lua`): a dispatcher that is cut
 //! off together with the old primary submits nothing, because that primary cannot confirm, and the new one gives the task
 //! to another instance. Prompts submitted before are found at their instance. With `fsync` on a Redis that syncs its file

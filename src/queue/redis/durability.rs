@@ -6,7 +6,7 @@
 //! WAIT covers all earlier writes of any connection, because a server replicates them in order.
 
 use super::{
-    connection::Purpose,
+    connection::{Identity, Purpose},
     link::{Link, Supervised},
     script_call::{Reply, ScriptCaller},
     scripts::Verb,
@@ -19,10 +19,10 @@ use fred::{
 };
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
@@ -35,6 +35,8 @@ const WAIT: Duration = Duration::from_millis(1_000);
 const WAIT_EVERYSEC: Duration = Duration::from_millis(2_500);
 /// Time that a call may take beyond its wait.
 const MARGIN: Duration = Duration::from_millis(1_500);
+/// Age of a confirmation after which a server is asked again before it is written to.
+const PROOF_AGE: Duration = Duration::from_millis(500);
 /// Writes confirmed by one WAIT.
 const BATCH_MAX: usize = 256;
 
@@ -48,8 +50,15 @@ pub(crate) struct Durable {
     timeout: Duration,
 }
 
+/// The last confirmation of a connection: when it was asked for, and by which connection.
+struct Proof {
+    asked: Instant,
+    by: Identity,
+}
+
 struct Writer {
     connection: Arc<Supervised>,
+    proof: Arc<Mutex<Option<Proof>>>,
     waiting: mpsc::Sender<Confirmed>,
     _waiter: AbortOnDropHandle<()>,
 }
@@ -64,9 +73,11 @@ impl Durable {
         for _ in 0..WRITERS {
             let connection = Arc::new(link.open(Purpose::Confirmed).await?);
             let (waiting, asked) = mpsc::channel(BATCH_MAX);
-            let waiter =
-                AbortOnDropHandle::new(tokio::spawn(run_waiter(connection.clone(), caller.clone(), confirm, asked)));
-            writers.push(Writer { connection, waiting, _waiter: waiter });
+            let proof = Arc::default();
+            let answers =
+                Answers { connection: Arc::clone(&connection), caller: caller.clone(), proof: Arc::clone(&proof) };
+            let waiter = AbortOnDropHandle::new(tokio::spawn(run_waiter(answers, confirm, asked)));
+            writers.push(Writer { connection, proof, waiting, _waiter: waiter });
         }
         Ok(Some(Self { writers, next: AtomicUsize::new(0), confirm, timeout: longest_wait(confirm) + MARGIN }))
     }
@@ -97,10 +108,11 @@ impl Durable {
     async fn confirmed(&self, caller: &ScriptCaller, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         let writer = &self.writers[self.next.fetch_add(1, Ordering::Relaxed) % self.writers.len()];
         let before = writer.connection.identity();
+        if matches!(self.confirm, Confirmation::Replicas(_)) && !writer.is_proved(before.as_ref()) {
+            writer.confirm().await?;
+        }
         let reply = caller.call_on(&writer.connection, verb, args).await?;
-        let (confirmed, answer) = oneshot::channel();
-        writer.waiting.send(confirmed).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())??;
+        writer.confirm().await?;
         // WAIT covers the writes of its own connection only: after a reconnect it would confirm nothing.
         if before.is_none() || writer.connection.identity() != before {
             return Err(Error::Unavailable("the connection changed before the write was confirmed".to_owned()));
@@ -109,19 +121,41 @@ impl Durable {
     }
 }
 
+impl Writer {
+    /// Whether replicas confirmed a moment ago. A primary that was replaced while it was paused or cut off is asked before
+    /// it is written to: its readers would see what is taken back when it becomes a replica.
+    fn is_proved(&self, now: Option<&Identity>) -> bool {
+        let proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
+        proof.as_ref().is_some_and(|proof| proof.asked.elapsed() < PROOF_AGE && now == Some(&proof.by))
+    }
+
+    /// Waits for the confirmation of all writes so far.
+    async fn confirm(&self) -> Result<()> {
+        let (confirmed, answer) = oneshot::channel();
+        self.waiting.send(confirmed).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
 fn stopped() -> Error {
     Error::Unavailable("the writer has stopped".to_owned())
 }
 
-async fn run_waiter(
+/// The waiter's end of a writer.
+struct Answers {
     connection: Arc<Supervised>,
     caller: ScriptCaller,
-    confirm: Confirmation,
-    mut asked: mpsc::Receiver<Confirmed>,
-) {
+    proof: Arc<Mutex<Option<Proof>>>,
+}
+
+async fn run_waiter(answers: Answers, confirm: Confirmation, mut asked: mpsc::Receiver<Confirmed>) {
+    let Answers { connection, caller, proof } = answers;
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while asked.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let (began, by) = (Instant::now(), connection.identity());
         let answer = Box::pin(wait(&connection, &caller, confirm)).await;
+        let proved = by.filter(|_| answer.is_ok()).map(|by| Proof { asked: began, by });
+        *proof.lock().unwrap_or_else(PoisonError::into_inner) = proved;
         for confirmed in batch.drain(..) {
             // Fails only if the caller has timed out.
             let _gone = confirmed.send(match &answer {

@@ -11,6 +11,7 @@ pub mod raw;
 mod redis;
 pub mod redis_cluster;
 pub mod redis_link;
+mod redis_pair;
 mod role;
 pub mod s3;
 pub mod sentinel;
@@ -20,7 +21,8 @@ pub mod web;
 pub mod workflow;
 pub mod world;
 
-pub use redis::{RedisPair, TestRedis};
+pub use redis::TestRedis;
+pub use redis_pair::RedisPair;
 
 use std::{future::Future, net::TcpListener, time::Duration};
 
