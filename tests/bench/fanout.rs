@@ -79,7 +79,13 @@ async fn deliver(publisher: &mut Redis, channel: &str, sockets: &Sockets) -> f64
 
 /// Returns a progress event of a new task, so that none may be conflated.
 fn event() -> String {
-    let progress = Progress { percent: 50, current_node: Some("3".to_owned()), nodes_done: 3, nodes_total: 7, ..Progress::default() };
+    let progress = Progress {
+        percent: 50,
+        current_node: Some("3".to_owned()),
+        nodes_done: 3,
+        nodes_total: 7,
+        ..Progress::default()
+    };
     let event = Event::Task(TaskEvent {
         id: TaskId::new(),
         owner: "admin".to_owned(),
