@@ -104,11 +104,11 @@ fn endless() -> Body {
 async fn a_hostile_history_costs_little_and_ends_its_task() {
     let mut trial = Trial::start().await;
     let nameless = |bytes: usize| reply_history(move |id| history(id, &files("{}", bytes)));
-    let task = trial.row("45 MB of files without a name", "failed", nameless(45 * MIB)).await;
+    let task = trial.row("16 MB of files without a name", "failed", nameless(16 * MIB)).await;
     let reason = task["error"]["message"].as_str().unwrap_or_default().to_owned();
     trial.row("7 MB of files without a name", "completed", nameless(7 * MIB)).await;
-    let nodes = format!("{{{}}}", many(r#""a":{"b":0}"#, 7 * MIB));
-    trial.row("7 MB of nodes", "completed", reply_history(move |id| history(id, &nodes))).await;
+    let nodes = format!("{{{}}}", many(r#""a":{"b":0}"#, 4 * MIB));
+    trial.row("4 MB of nodes", "completed", reply_history(move |id| history(id, &nodes))).await;
     let ids: Vec<String> = (0..10_000).map(|n| format!(r#""{n}{}":{{"text":["x"]}}"#, ".1".repeat(150))).collect();
     let nodes = format!("{{{}}}", ids.join(","));
     trial.row("many long node ids", "completed", reply_history(move |id| history(id, &nodes))).await;
@@ -116,10 +116,10 @@ async fn a_hostile_history_costs_little_and_ends_its_task() {
     trial.row("deep", "failed", reply_history(deep)).await;
     trial.row("no text", "failed", Script::history(|_| ok(vec![0xFF; 7 * MIB]))).await;
     trial.row("endless", "failed", Script::history(|_| ok(endless()))).await;
-    trial.row("messages", "failed", reply_history(|id| error_history(id, &many("[]", 4 * MIB)))).await;
-    let frames = format!(r#"["execution_error",{{"traceback":[{}]}}]"#, many("\"\"", 4 * MIB));
+    trial.row("messages", "failed", reply_history(|id| error_history(id, &many("[]", 2 * MIB)))).await;
+    let frames = format!(r#"["execution_error",{{"traceback":[{}]}}]"#, many("\"\"", 2 * MIB));
     trial.row("traceback", "failed", reply_history(move |id| error_history(id, &frames))).await;
-    let graph = many(r#""a":0"#, 4 * MIB);
+    let graph = many(r#""a":0"#, 2 * MIB);
     let graph = move |id: &str| history(id, "{}").replace(r#""1":{}"#, &graph);
     trial.row("graph", "completed", reply_history(graph)).await;
     for bytes in [200_000, 7 * MIB] {
@@ -141,22 +141,22 @@ fn reply_history(body: impl Fn(&str) -> String + Send + Sync + 'static) -> Scrip
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_replies_cost_little() {
     let mut trial = Trial::start().await;
-    let queue = format!(r#"{{"queue_running":[],"queue_pending":[{}]}}"#, many("[0,0]", 40 * MIB));
-    trial.row("40 MB of queue", "failed", Script::reply("GET /queue", move |_| ok(queue.clone()))).await;
+    let queue = format!(r#"{{"queue_running":[],"queue_pending":[{}]}}"#, many("[0,0]", 34 * MIB));
+    trial.row("34 MB of queue", "failed", Script::reply("GET /queue", move |_| ok(queue.clone()))).await;
     let stats =
         format!(r#"{{"system":{{"comfyui_version":"{}"}},"devices":[{}]}}"#, "9".repeat(400_000), many("0", 600_000));
     trial.row("1 MB of devices", "completed", Script::reply("GET /system_stats", move |_| ok(stats.clone()))).await;
     trial.row("endless features", "completed", Script::reply("GET /features", |_| ok(endless()))).await;
     let refusals = [
-        format!(r#"{{"{}":{{"errors":[{{"message":"{}"}}]}}}}"#, "a.".repeat(2 * MIB), "/x/y ".repeat(MIB)),
-        format!("{{{}}}", many(r#""a":{"errors":[{},{}]}"#, 15 * MIB)),
+        format!(r#"{{"{}":{{"errors":[{{"message":"{}"}}]}}}}"#, "a.".repeat(MIB), "/x/y ".repeat(MIB)),
+        format!("{{{}}}", many(r#""a":{"errors":[{},{}]}"#, 6 * MIB)),
     ];
     for errors in refusals {
         let refused = move |_: &str| {
             let body = format!(r#"{{"error":{{"type":"x"}},"node_errors":{errors}}}"#);
             Response::builder().status(400).body(body.into()).unwrap()
         };
-        let task = trial.row("15 MB of refusal", "failed", Script::reply("POST /prompt", refused)).await;
+        let task = trial.row("6 MB of refusal", "failed", Script::reply("POST /prompt", refused)).await;
         assert_eq!(task["error"]["type"], "invalid_workflow", "{task}");
     }
     let picture = trial.stack.client.upload("a.png", b"\x89PNG\r\n\x1a\nnot really".to_vec()).await;
@@ -193,10 +193,10 @@ async fn hostile_replies_cost_little() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_catalog_costs_little() {
     let catalogs = [
-        format!("{{{}}}", many(r#""a":{}"#, 30 * MIB)),
-        format!(r#"{{"A":{{"input":{{"required":{{{}}}}}}}}}"#, distinct(24 * MIB)),
-        format!(r#"{{"A":{{"input":{{"required":{{"x":[[{}]]}}}}}}}}"#, distinct_texts(30 * MIB)),
-        format!(r#"{{"A":{{"output":[{}]}}}}"#, many("\"\"", 30 * MIB)),
+        format!("{{{}}}", many(r#""a":{}"#, 16 * MIB)),
+        format!(r#"{{"A":{{"input":{{"required":{{{}}}}}}}}}"#, distinct(14 * MIB)),
+        format!(r#"{{"A":{{"input":{{"required":{{"x":[[{}]]}}}}}}}}"#, distinct_texts(16 * MIB)),
+        format!(r#"{{"A":{{"output":[{}]}}}}"#, many("\"\"", 16 * MIB)),
     ];
     for (row, catalog) in catalogs.into_iter().enumerate() {
         let mut stack = Stack::start(1, 0).await;
@@ -241,50 +241,50 @@ async fn hostile_frames_cost_little() {
     let ended =
         |prompt: &str| Message::text(json!({"type": "execution_success", "data": {"prompt_id": prompt}}).to_string());
     let images = |bytes: usize| format!(r#"{{"images":[{}]}}"#, many("{}", bytes));
-    trial.row("a frame of 60 MB", "completed", Script::frames(move |id| vec![executed(id, &images(60 * MIB))])).await;
+    trial.row("a frame of 20 MB", "completed", Script::frames(move |id| vec![executed(id, &images(20 * MIB))])).await;
     trial
-        .row("three frames of 15 MB", "completed", Script::frames(move |id| vec![executed(id, &images(15 * MIB)); 3]))
+        .row("two frames of 15 MB", "completed", Script::frames(move |id| vec![executed(id, &images(15 * MIB)); 2]))
         .await;
     let flood = move |id: &str| {
         let files: Vec<String> = (0..4_000).map(|n| format!(r#"{{"filename":"{n}"}}"#)).collect();
         let frame = executed(id, &format!(r#"{{"images":[{}]}}"#, files.join(",")));
         let mut frames = vec![ended(id)];
-        frames.extend(vec![frame; 100]);
+        frames.extend(vec![frame; 50]);
         frames
     };
     // A result that is too long ends the attempt without its outputs, of which there would be a thousand to fetch.
     let mut flood = Script::frames(flood);
     flood.answer = Script::history(|_| ok(endless())).answer;
-    trial.row("100 frames of 4,000 files", "failed", flood).await;
+    trial.row("50 frames of 4,000 files", "failed", flood).await;
     let cached = move |id: &str| {
         let nodes = many(&format!("\"{}\"", "x".repeat(200)), 2 * MIB);
         let data = format!(r#"{{"nodes":[{nodes}],"prompt_id":"{id}"}}"#);
         let mut frames = vec![ended(id)];
-        frames.extend(vec![Message::text(format!(r#"{{"type":"execution_cached","data":{data}}}"#)); 100]);
+        frames.extend(vec![Message::text(format!(r#"{{"type":"execution_cached","data":{data}}}"#)); 40]);
         frames
     };
-    trial.row("100 frames of 10,000 cached nodes", "completed", Script::frames(cached)).await;
+    trial.row("40 frames of 10,000 cached nodes", "completed", Script::frames(cached)).await;
     let texts = move |id: &str| {
         let texts = vec![format!("\"{}\"", "x".repeat(64_000)); 4].join(",");
         (0..250).map(|_| executed(id, &format!(r#"{{"text":[{texts}]}}"#))).collect()
     };
     trial.row("250 frames of texts", "completed", Script::frames(texts)).await;
     let preview = move |id: &str| {
-        let metadata = format!(r#"{{"prompt_id":"{id}","image_type":"image/png","x":[{}]}}"#, many("0", 14 * MIB));
+        let metadata = format!(r#"{{"prompt_id":"{id}","image_type":"image/png","x":[{}]}}"#, many("0", 8 * MIB));
         let length = u32::try_from(metadata.len()).unwrap().to_be_bytes();
         let frame = [&[0, 0, 0, 4][..], &length, metadata.as_bytes(), b"\x89PNG"].concat();
-        vec![Message::binary(frame); 5]
+        vec![Message::binary(frame); 3]
     };
-    trial.row("previews with 14 MB of metadata", "completed", Script::frames(preview)).await;
+    trial.row("previews with 8 MB of metadata", "completed", Script::frames(preview)).await;
     let small = |id: &str| {
         let frame = |n: usize| json!({"type": "executing", "data": {"node": n.to_string(), "prompt_id": id}});
-        (0..50_000).map(|n| Message::text(frame(n).to_string())).collect()
+        (0..20_000).map(|n| Message::text(frame(n).to_string())).collect()
     };
-    trial.row("50,000 small frames", "completed", Script::frames(small)).await;
+    trial.row("20,000 small frames", "completed", Script::frames(small)).await;
     let states = |id: &str| {
         let state = json!({"type": "progress_state", "data": {"prompt_id": id, "nodes": "x".repeat(8 * MIB)}});
-        vec![Message::text(state.to_string()); 10]
+        vec![Message::text(state.to_string()); 5]
     };
-    trial.row("ten states of 8 MB", "completed", Script::frames(states)).await;
+    trial.row("five states of 8 MB", "completed", Script::frames(states)).await;
     trial.end().await;
 }
