@@ -18,6 +18,7 @@ pub use openapi::document;
 use crate::{
     auth::Auth,
     fetch::Fetcher,
+    graph::OwnFiles,
     queue::{Queue, Retention, UploadQuota},
     secrets::Encryption,
     settings::FrontSettings,
@@ -67,8 +68,9 @@ impl ApiState {
         file_bytes_max: u64,
     ) -> Self {
         let limits = Limits { file_bytes_max, rate_burst: front.rate_burst, is_private: links.are_signed() };
+        let own = OwnFiles::new(links.public_url(), store.bucket().map(str::to_owned));
         Self {
-            submitter: Submitter::new(queue.clone(), store.clone(), limits),
+            submitter: Submitter::new(queue.clone(), store.clone(), limits).with_own_files(own),
             queue,
             store,
             auth,

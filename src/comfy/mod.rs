@@ -118,7 +118,9 @@ pub struct Probe {
 pub enum Submitted {
     /// The whole graph was queued.
     Accepted,
-    /// Refused (400), or accepted in part (200 with `node_errors`) and cancelled again. Final: the task is at fault.
+    /// The valid outputs were queued (200 with `node_errors`); these were left out.
+    AcceptedInPart(Vec<OutputWarning>),
+    /// Refused (400). Final: the task is at fault.
     Invalid(Failure),
 }
 

@@ -62,20 +62,24 @@ impl Client {
         let read = reply.parse(|json| {
             let accepted: Accepted<'_> = python_json::object(json)?;
             let id = python_json::text(accepted.prompt_id, limits::PROMPT_ID_BYTES_MAX)?;
-            Some((id, validation_error::validation_failure(json)))
+            Some((id, validation_error::ignored_outputs(json), validation_error::validation_failure(json)))
         });
-        let (given_id, failure) =
+        let (given_id, ignored, failure) =
             read.await?.ok_or_else(|| Error::Broken("the answer to a prompt is not ComfyUI's".to_owned()))?;
         if given_id != prompt.to_string() {
             // Old versions assign their own id, under which we would never find the prompt again.
             self.post("/queue", &json!({ "delete": [given_id] })).await?;
             return Err(Error::Broken("gave the prompt another id: this ComfyUI is too old".to_owned()));
         }
-        let Some(failure) = failure else { return Ok(Submitted::Accepted) };
-        self.cancel_partial(prompt, failure).await
+        match failure {
+            None => Ok(Submitted::Accepted),
+            // ComfyUI runs the valid outputs although it refused others.
+            Some(_) if !ignored.is_empty() => Ok(Submitted::AcceptedInPart(ignored)),
+            Some(failure) => self.cancel_partial(prompt, failure).await,
+        }
     }
 
-    /// Cancels a prompt that was accepted in part: ComfyUI runs the valid outputs although it refused others.
+    /// Cancels a prompt that was accepted with errors that belong to no output.
     async fn cancel_partial(&self, prompt: Uuid, failure: Failure) -> Result<Submitted, Error> {
         let gone = backoff::retry_within(limits::CANCEL_PARTIAL_DELAYS, limits::CANCEL_PARTIAL_MAX, || async {
             self.cancel(prompt).await?;

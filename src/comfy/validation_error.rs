@@ -3,7 +3,7 @@
 use super::{error_text::FailedNode, limits, outputs, python_json};
 use crate::{
     json::{each_element, each_member},
-    task::{Failure, FailureKind},
+    task::{Failure, FailureKind, OutputWarning},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -41,6 +41,8 @@ struct NodeErrors<'a> {
     errors: Option<&'a RawValue>,
     #[serde(borrow, default)]
     class_type: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    dependent_outputs: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]
@@ -51,6 +53,42 @@ struct ExtraInfo<'a> {
     class_type: Option<&'a RawValue>,
     #[serde(borrow, default)]
     exception_type: Option<&'a RawValue>,
+}
+
+/// Reads the outputs that are left out, each with a reason, from a 200 with `node_errors`.
+pub(super) fn ignored_outputs(json: &str) -> Vec<OutputWarning> {
+    let mut ignored: Vec<OutputWarning> = Vec::new();
+    let Some(Body { node_errors: Some(raw), .. }) = python_json::object(json) else { return ignored };
+    let mut nodes = 0;
+    let _read = each_member(raw.get(), |node_id, node| {
+        let (node_id, node) = (outputs::short_id(&node_id), python_json::object::<NodeErrors<'_>>(node.get()));
+        let class = node.as_ref().and_then(|node| node.class_type).and_then(name);
+        let mut reason = String::new();
+        let _first = node.as_ref().and_then(|node| node.errors).map(|errors| {
+            each_element(errors.get(), |error| {
+                reason = python_json::object::<ErrorItem<'_>>(error.get()).unwrap_or_default().sentence();
+                ControlFlow::Break(())
+            })
+        });
+        let reason = format!("{}: {reason}", title(Some(node_id), class.as_deref()));
+        let _outputs = node.and_then(|node| node.dependent_outputs).map(|outputs| {
+            each_element(outputs.get(), |output| {
+                if let Some(output) = name(output)
+                    && ignored.iter().all(|known| known.node_id.as_ref() != Some(&output))
+                {
+                    ignored.push(OutputWarning::ignored(outputs::short_id(&output), &reason));
+                }
+                if ignored.len() < OutputWarning::MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+        });
+        nodes += 1;
+        if nodes < limits::REFUSED_NODES_MAX && ignored.len() < OutputWarning::MAX {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    });
+    ignored
 }
 
 /// Reads the failure from a 400, or from a 200 with `node_errors`; `None` if it contains none.
@@ -176,7 +214,7 @@ pub(super) fn natural_order(node_id: &str, other: &str) -> Ordering {
 
 #[cfg(test)]
 mod tests {
-    use super::validation_failure;
+    use super::{ignored_outputs, validation_failure};
     use crate::task::{Failure, FailureKind};
     use proptest::prelude::*;
 
@@ -248,11 +286,27 @@ mod tests {
         assert!(validation_failure("<html>").is_none());
     }
 
+    /// Bug report 14; captured from ComfyUI 0.3.64.
+    #[test]
+    fn each_output_that_is_left_out_has_a_reason() {
+        let json = r#"{"prompt_id":"x","number":0,"node_errors":{
+            "2":{"errors":[{"type":"required_input_missing","message":"Required input is missing","details":"image"}],"dependent_outputs":["10","11"],"class_type":"ImageScale"},
+            "11":{"errors":[{"type":"x","message":"other","details":""}],"dependent_outputs":["11"],"class_type":"SaveImage"}}}"#;
+        let found: Vec<_> =
+            ignored_outputs(json).into_iter().map(|warning| (warning.node_id.unwrap(), warning.message)).collect();
+        assert_eq!(found.iter().map(|(node, _)| node.as_str()).collect::<Vec<_>>(), ["10", "11"]);
+        assert!(found[0].1.contains("node 2 (ImageScale): Required input is missing: image"), "{found:?}");
+        for none in [r#"{"node_errors":{}}"#, r#"{"node_errors":{"1":{"errors":[]}}}"#, r#"{"node_errors":[1]}"#, "x"] {
+            assert!(ignored_outputs(none).is_empty(), "{none}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_refusal_panics(json in "[\\[\\]{}\",:a-z0-9 ]{0,60}") {
             validation_failure(&format!("{{\"error\":{{\"message\":\"{json}\",\"details\":[{json}]}}}}"));
             validation_failure(&format!("{{\"node_errors\":{{\"1\":{json}}}}}"));
+            ignored_outputs(&format!("{{\"node_errors\":{{\"1\":{{\"dependent_outputs\":[{json}]}}}}}}"));
         }
     }
 }

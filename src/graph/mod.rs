@@ -29,7 +29,7 @@ mod workflow_hash;
 
 pub use budget::{Budget, BudgetLimits, Exhausted};
 pub use catalog::{Catalog, FleetCatalog, Member, Spellings};
-pub use params::{Declared, InlineFile, Options, Published, RemoteFile, Resolved, publish, resolve, schema};
+pub use params::{Declared, InlineFile, Options, OwnFiles, Published, RemoteFile, Resolved, publish, resolve, schema};
 pub use workflow::Workflow;
 
 /// Limits of a graph.

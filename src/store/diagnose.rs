@@ -41,7 +41,7 @@ impl Store {
             .map_err(|error| Error::Unusable(error.to_string()))?
             .with_fsync(true);
         let location = Location::Disk(Arc::new(root));
-        Ok(Self { objects: Arc::new(objects), location, redirects: None, reserve: Reserve::none() })
+        Ok(Self { objects: Arc::new(objects), location, redirects: None, reserve: Reserve::none(), bucket: None })
     }
 
     /// Writes a file, reads it back, deletes it and returns how long that took.

@@ -72,6 +72,8 @@ pub struct Store {
     /// Origin to which downloads are redirected; `None` = they are not.
     redirects: Option<Arc<str>>,
     reserve: Reserve,
+    /// Name of the bucket; `None` = a disk.
+    bucket: Option<Arc<str>>,
 }
 
 /// Location of the files.
@@ -128,7 +130,12 @@ impl Store {
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))??;
         let location = Location::Disk(Arc::new(root));
-        Ok(Self { objects: Arc::new(objects), location, redirects: None, reserve: Reserve::none() })
+        Ok(Self { objects: Arc::new(objects), location, redirects: None, reserve: Reserve::none(), bucket: None })
+    }
+
+    /// Returns the name of the bucket; `None` for a folder on a disk.
+    pub fn bucket(&self) -> Option<&str> {
+        self.bucket.as_deref()
     }
 
     /// Opens a store in a bucket without sending a request.
@@ -137,7 +144,8 @@ impl Store {
         let client = S3Client::new(&url, keys)?;
         let objects = client.objects();
         let location = Location::Bucket(client, url.prefix.clone());
-        Ok((Self { objects, location, redirects: None, reserve: Reserve::none() }, url))
+        let bucket = Some(url.bucket.as_str().into());
+        Ok((Self { objects, location, redirects: None, reserve: Reserve::none(), bucket }, url))
     }
 
     /// Starts a file as [`Store::create`] does, which must leave the reserve of the disk free: an upload.

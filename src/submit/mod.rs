@@ -55,6 +55,7 @@ pub use submission::{MAX_ATTEMPTS_DEFAULT, Submission};
 use crate::{
     auth::Caller,
     fetch::Fetcher,
+    graph::OwnFiles,
     metrics,
     queue::{Queue, StoredWorkflow, UploadQuota},
     secrets::Encryption,
@@ -90,6 +91,7 @@ pub struct Submitter {
     rates: Arc<RateLimits>,
     limits: Limits,
     encryption: Encryption,
+    own: OwnFiles,
 }
 
 impl Submitter {
@@ -104,7 +106,14 @@ impl Submitter {
             queue,
             limits,
             encryption: Encryption::default(),
+            own: OwnFiles::default(),
         }
+    }
+
+    /// Sets the addresses of our own files; without them, links to them are fetched like any other.
+    #[must_use]
+    pub fn with_own_files(self, own: OwnFiles) -> Self {
+        Self { own, ..self }
     }
 
     /// Sets the encryption of keys for API nodes; without it, submissions with keys are refused.

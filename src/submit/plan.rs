@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock,
     fetch::Fetcher,
-    graph::Budget,
+    graph::{Budget, OwnFiles},
     problem::{Problem, Problems},
     queue::{PackedTask, StoredWorkflow},
     settings::limits::{BATCH_BYTES_MAX, BATCH_TEXT_BYTES_MAX},
@@ -54,6 +54,7 @@ struct Resolving {
     request: Arc<Request>,
     published: Option<Arc<StoredWorkflow>>,
     fleet: Arc<FleetSnapshot>,
+    own: OwnFiles,
     fetcher: Fetcher,
     file_bytes_max: u64,
     purpose: Purpose,
@@ -88,6 +89,7 @@ impl Plan {
             request: request.clone(),
             published: published.clone(),
             fleet: submitter.catalogs.current().await,
+            own: submitter.own.clone().with_host(request.host.as_deref()),
             fetcher: submitter.fetcher.clone(),
             file_bytes_max: submitter.files.bytes_max(),
             purpose,
@@ -133,7 +135,7 @@ impl Resolving {
     fn resolve(&self, budget: &Budget) -> Result<Plan> {
         let submission = &self.request.submission;
         let published = self.published.as_deref().map(PublishedWorkflow::new).transpose()?;
-        let template = Template::new(submission, published.as_ref(), &self.fleet, budget)?;
+        let template = Template::new(submission, published.as_ref(), (&self.fleet, &self.own), budget)?;
         let single = Expansion::single();
         let expansion = submission.expansion.as_ref().unwrap_or(&single);
         // A dry run packs its tasks, too, if they may turn out to be too large.
@@ -193,7 +195,8 @@ impl Resolved {
         let named = draft.files.iter().map(|input| input.file_id);
         self.stored.extend(named.filter(|id| self.seen.insert(*id)));
         draft.files.extend(self.incoming.add_urls(files.urls, &pointer));
-        draft.files.extend(self.incoming.add_inline(files.inline, &mut draft.params, &pointer));
+        let texts = std::iter::once(&mut draft.params).chain(draft.original.as_mut());
+        draft.files.extend(self.incoming.add_inline(files.inline, texts, &pointer));
         self.file_uses += draft.files.len();
         draft
     }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     auth::Caller,
     fetch::Fetcher,
-    graph::{self, Budget, Declared, Published, Workflow},
+    graph::{self, Budget, Declared, OwnFiles, Published, Workflow},
     json,
     queue::{NewWorkflow, StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowWritten},
     task::{FileId, Warning, WorkflowName},
@@ -44,6 +44,7 @@ struct Checking {
     params: Option<Box<RawValue>>,
     description: Option<String>,
     fleet: Arc<FleetSnapshot>,
+    own: OwnFiles,
     fetcher: Fetcher,
 }
 
@@ -72,6 +73,7 @@ impl Publication<'_> {
             params: self.params.map(ToOwned::to_owned),
             description: self.description,
             fleet: submitter.catalogs.current().await,
+            own: submitter.own.clone(),
             fetcher: submitter.fetcher.clone(),
         };
         let bytes = checking.graph.get().len() + checking.params.as_ref().map_or(0, |params| params.get().len());
@@ -122,7 +124,7 @@ impl Checking {
                 return Err(problems.into());
             }
         };
-        let Published { files, remote, warnings } = graph::publish(&workflow, &declared, catalog, budget)?;
+        let Published { files, remote, warnings } = graph::publish(&workflow, &declared, (catalog, &self.own), budget)?;
         check_urls(&self.fetcher, remote)?;
         let (graph, editor) =
             if conversion.is_empty() { (graph, None) } else { (compact(&workflow.to_json()), Some(graph)) };

@@ -28,6 +28,8 @@ pub struct Request {
     /// Encrypts the keys for API nodes; set when the request is submitted.
     pub(super) encryption: Encryption,
     pub(super) origin: Origin,
+    /// Host that the client used, for links to our own files.
+    pub(super) host: Option<String>,
 }
 
 /// Idempotency key of one user.
@@ -57,7 +59,13 @@ impl Request {
         let (id, origin) = (TaskId::new(), Origin::now());
         let (caller, submission) = (caller.clone(), submission.into_owned());
         let encryption = Encryption::default();
-        Self { caller, submission, id, is_keyed: false, fingerprint: String::new(), encryption, origin }
+        Self { caller, submission, id, is_keyed: false, fingerprint: String::new(), encryption, origin, host: None }
+    }
+
+    /// Sets the host that the client used: links to it are our own files.
+    #[must_use]
+    pub fn at_host(self, host: Option<String>) -> Self {
+        Self { host, ..self }
     }
 
     /// Makes the request idempotent: a repeat with the same key and `body` returns the tasks of the first one, and a

@@ -2,7 +2,7 @@
 
 use super::{Result, catalog_cache::FleetSnapshot, published_workflow::PublishedWorkflow, submission::OwnedSubmission};
 use crate::{
-    graph::{self, Budget, GraphLimits, InlineFile, RemoteFile, Resolved, Workflow},
+    graph::{self, Budget, GraphLimits, InlineFile, OwnFiles, RemoteFile, Resolved, Workflow},
     problem::Problem,
     settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
     task::{FileInput, InstanceId, Warning, WorkflowVersion, png_info},
@@ -25,6 +25,7 @@ pub(super) struct Template<'a> {
     /// Members of `extra_pnginfo` that every task has.
     png_info: Option<Box<RawValue>>,
     fleet: &'a FleetSnapshot,
+    own: &'a OwnFiles,
     budget: &'a Budget,
 }
 
@@ -71,7 +72,7 @@ impl<'a> Template<'a> {
     pub(super) fn new(
         submission: &'a OwnedSubmission,
         published: Option<&'a PublishedWorkflow<'a>>,
-        fleet: &'a FleetSnapshot,
+        (fleet, own): (&'a FleetSnapshot, &'a OwnFiles),
         budget: &'a Budget,
     ) -> Result<Self> {
         let text = published.map_or(&submission.workflow, |published| &published.workflow.graph);
@@ -79,7 +80,7 @@ impl<'a> Template<'a> {
             Workflow::read_within(text, GRAPH_LIMITS, &fleet.catalog, budget).map_err(super::Error::InvalidWorkflow)?;
         let editor = published.and_then(|published| published.workflow.editor.as_deref());
         let png_info = png_info(submission.png_info.as_deref(), editor);
-        Ok(Self { submission, published, text, workflow, conversion, png_info, fleet, budget })
+        Ok(Self { submission, published, text, workflow, conversion, png_info, fleet, own, budget })
     }
 
     /// Puts params into the graph. Returns the task, and the files that come with it.
@@ -98,6 +99,7 @@ impl<'a> Template<'a> {
             declared: self.published.map(|published| &published.declared),
             is_publishing: false,
             pool: Some(&self.fleet.catalog),
+            own: Some(self.own),
             budget: self.budget,
         };
         let Resolved { workflow, files, inline, remote, seeds, mapped, mut warnings, eligible, needs } =
@@ -105,7 +107,7 @@ impl<'a> Template<'a> {
         // Its hash and its text are made from all of it.
         self.budget.spend(workflow.node_count());
         self.budget.spend_text(2 * self.text.get().len());
-        let names_files = !files.is_empty() || !remote.is_empty();
+        let names_files = !files.is_empty() || !remote.is_empty() || !inline.is_empty();
         let has_params = self.published.is_some() || params.is_some_and(has_members);
         let is_changed = has_params || !seeds.is_empty() || names_files || !self.conversion.is_empty();
         warnings.splice(0..0, self.submission.notes.iter().chain(&self.conversion).cloned());

@@ -50,6 +50,11 @@ impl Links {
         Self { signing: Some(Signing { key, ttl_seconds: ttl.as_secs().max(1) }), ..self }
     }
 
+    /// Returns the URL below which links are made.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
     /// Whether links are signed: a file then needs a signed link or a login.
     pub const fn are_signed(&self) -> bool {
         self.signing.is_some()

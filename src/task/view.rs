@@ -8,6 +8,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Code of the warning about an output that is left out.
+const OUTPUT_IGNORED: &str = "output_ignored";
+
 /// A task as JSON. List items and details have the same shape; fields of details are absent in lists.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -217,19 +220,36 @@ pub struct WarningView {
     /// Key of the node's result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The node of an output that is left out (`output_ignored`); the same as `nodeId`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Reason why an output is left out (`output_ignored`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl WarningView {
+    /// Adds node and reason of an output that is left out.
+    fn of_ignored_output(mut self) -> Self {
+        if self.code == OUTPUT_IGNORED {
+            self.node_id = self.node_id.or_else(|| self.param.take());
+            (self.node, self.reason) = (self.node_id.clone(), Some(self.message.clone()));
+        }
+        self
+    }
 }
 
 impl From<&Warning> for WarningView {
     fn from(warning: &Warning) -> Self {
         let Warning { code, message, param } = warning.clone();
-        Self { code, message, param, node_id: None, key: None }
+        Self { code, message, param, node_id: None, key: None, node: None, reason: None }.of_ignored_output()
     }
 }
 
 impl From<&OutputWarning> for WarningView {
     fn from(warning: &OutputWarning) -> Self {
         let OutputWarning { code, message, node_id, key } = warning.clone();
-        Self { code, message, param: None, node_id, key }
+        Self { code, message, param: None, node_id, key, node: None, reason: None }.of_ignored_output()
     }
 }
 
@@ -403,7 +423,13 @@ fn since_revival(task: &Task, since_ms: u64, until_ms: u64) -> u64 {
 
 fn warnings(task: &Task) -> Vec<WarningView> {
     let of_request = task.facts.warnings.iter().map(WarningView::from);
-    of_request.chain(task.output_warnings.iter().map(WarningView::from)).collect()
+    // An output may have been left out knowingly.
+    let is_known = |warning: &&OutputWarning| {
+        warning.code == OUTPUT_IGNORED
+            && task.facts.warnings.iter().any(|known| known.code == OUTPUT_IGNORED && known.param == warning.node_id)
+    };
+    let of_outputs = task.output_warnings.iter().filter(|warning| !is_known(warning)).map(WarningView::from);
+    of_request.chain(of_outputs).collect()
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]

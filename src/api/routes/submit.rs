@@ -12,12 +12,12 @@ use crate::{
     auth::Caller,
     metrics,
     submit::{self, Accepted, IdempotencyKey, KEY_BYTES_MAX, Origin, Submitted},
-    task::{BatchId, InstanceId, Links, ResolvedView, TaskView, Warning},
+    task::{BatchId, InstanceId, Links, ResolvedView, TaskView, WarningView},
     trace::RemoteSpan,
 };
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -55,7 +55,7 @@ pub(crate) struct DryRun {
     nodes_total: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     resolved: Option<ResolvedView>,
-    warnings: Vec<Warning>,
+    warnings: Vec<WarningView>,
     /// Enabled instances of the config that have what the task needs, as far as is known.
     eligible_instances: Vec<InstanceId>,
     /// Those of them that are healthy and idle.
@@ -81,7 +81,7 @@ impl From<submit::DryRun> for DryRun {
             workflow: shown.workflow,
             nodes_total: shown.nodes_total,
             resolved: ResolvedView::new(&shown.seeds, &shown.mapped),
-            warnings: shown.warnings,
+            warnings: shown.warnings.iter().map(WarningView::from).collect(),
             eligible_instances: shown.eligible_instances,
             free_instances: shown.free_instances,
             eta_ms: shown.eta_ms,
@@ -120,10 +120,11 @@ pub(crate) async fn submit(
     let is_dry_run = is_dry_run(&query)?;
     let count = |error: &ApiError| count_refusal(error, is_dry_run);
     let origin = Origin::within(RemoteSpan::of(request.headers()));
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
     let (key, bytes) = receive(&state, &caller, request).await.inspect_err(count)?;
     let owner = caller.clone();
     let read = state.submitter.run_linear(&caller, bytes.len(), move || read(&owner, key, &bytes));
-    let request = read.await?.inspect_err(count)?.with_origin(origin);
+    let request = read.await?.inspect_err(count)?.with_origin(origin).at_host(host);
     if is_dry_run {
         let shown = state.submitter.dry_run(request).await?;
         let bytes = shown.workflow.get().len();

@@ -48,7 +48,10 @@ pub(crate) async fn submit(context: &mut AttemptContext, workflow: &Workflow) ->
         }
         let posted = Instant::now();
         let error = match post_prompt(context, &body, &extra_data).await {
-            Ok(Submitted::Accepted) => {
+            Ok(accepted @ (Submitted::Accepted | Submitted::AcceptedInPart(_))) => {
+                if let Submitted::AcceptedInPart(ignored) = accepted {
+                    context.warnings.extend(ignored);
+                }
                 context.spans.accepted();
                 return Ok(());
             }

@@ -3,6 +3,7 @@
 use super::{
     address::Assignment,
     options::{BASE, FILES_MAX, InlineFile, Options, RemoteFile, Resolved},
+    own_files::OwnFiles,
     value::{Value, ValueError},
 };
 use crate::{
@@ -25,6 +26,7 @@ pub(super) struct Writer<'a> {
     pub(super) set: HashMap<(usize, &'a str), &'a Assignment<'a>>,
     /// Inputs that params will set: those of a workflow that is being published.
     pub(super) open: HashSet<(usize, String)>,
+    pub(super) own: Option<&'a OwnFiles>,
     pub(super) is_strict: bool,
     pub(super) is_publishing: bool,
     /// The instances that can run it; `None` = no catalog is known.
@@ -46,6 +48,7 @@ impl<'a> Writer<'a> {
             workflow: workflow.clone(),
             set: HashMap::new(),
             open: HashSet::new(),
+            own: options.own,
             is_strict: options.is_strict,
             is_publishing: options.is_publishing,
             eligibility: options
@@ -150,6 +153,13 @@ impl<'a> Writer<'a> {
         }
         if let Value::Plain(raw) = value
             && !is_forced
+            && let Some(file_id) = self.own_file(place, input, raw)
+        {
+            self.add_file(place, input, file_id);
+            return Ok(());
+        }
+        if let Value::Plain(raw) = value
+            && !is_forced
             && let Some(remote) = self.link_to_file(place, input, raw)
         {
             self.add_remote_file(place, input, assignment.pointer.clone(), remote);
@@ -159,8 +169,9 @@ impl<'a> Writer<'a> {
             && !is_forced
             && self.is_file_itself(place, input, raw)
         {
-            let message = format!("`{}` takes a file: write {{\"$base64\": \"data:…\"}}", assignment.address);
-            return Err(ValueError::bad(message));
+            let file = (raw.to_owned(), assignment.pointer.clone());
+            self.add_inline_text(place, input, file);
+            return Ok(());
         }
         match value {
             Value::Plain(raw) | Value::Literal(raw) => {

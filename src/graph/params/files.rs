@@ -3,7 +3,8 @@
 
 use super::{
     apply::Writer,
-    options::RemoteFile,
+    options::{InlineFile, RemoteFile},
+    own_files::is_base64,
     value::{Remote, Value, ValueError, member},
 };
 use crate::{
@@ -23,13 +24,26 @@ const INFO: [&str; 4] = ["id", "hash", "file_path", "url"];
 
 /// Prefix of a file given as a text.
 const DATA_URI: &str = "\"data:";
+/// Longest text that is looked at as a link of ours, bytes of JSON.
+const LINK_BYTES_MAX: usize = 2_000;
+/// Shortest JSON text that may be base64 without a prefix.
+const BASE64_BYTES_MIN: usize = 102;
+/// Length of the JSON text of a file id.
+const FILE_ID_BYTES: usize = 38;
+/// Starts of other texts that may name a file of ours.
+const PLACES: [&str; 4] = ["/", "s3://", "upload/file/", "api/files/"];
 /// Directives allowed in `params` only: a graph holds its values literally, and files inside a request are stored
 /// separately.
 const FOR_PARAMS: [&str; 6] = ["$base64", "$random", "$link", "$unset", "$literal", "$force"];
 
 /// Parses `{"$file":"<fileId>"}`.
-pub(super) fn stored(argument: &RawValue) -> Result<FileId, ValueError> {
-    let id = raw_value::text(argument).and_then(|id| id.parse().ok());
+pub(super) fn stored<'p>(argument: &RawValue) -> Result<Value<'p>, ValueError> {
+    let text = raw_value::text(argument);
+    if let Some(url) = text.as_ref().filter(|text| is_url(text) || text.contains('/')) {
+        // A link of ours; one of others is fetched, as by `$url`.
+        return Ok(Value::Remote(Remote { url: url.clone(), sha256: None, filename: None }));
+    }
+    let id = text.and_then(|id| id.parse().ok()).map(Value::File);
     id.ok_or_else(|| ValueError::bad("`$file` takes the fileId of an upload, e.g. {\"$file\":\"3f0c…\"}"))
 }
 
@@ -88,6 +102,24 @@ impl Writer<'_> {
         is_link.then_some(Remote { url, sha256: None, filename: None })
     }
 
+    /// Returns the file of ours that the text of an input that takes files names.
+    pub(super) fn own_file(&self, place: usize, input: &str, value: &RawValue) -> Option<FileId> {
+        let class = &self.workflow.node(place).class;
+        let takes_files = || self.eligibility.as_ref().is_some_and(|eligible| eligible.takes_files(class, input));
+        if !value.get().starts_with('"') || value.get().len() > LINK_BYTES_MAX || !takes_files() {
+            return None;
+        }
+        self.own?.file_at(&raw_value::text(value)?)
+    }
+
+    /// Adds a file that is the text of an input itself.
+    pub(super) fn add_inline_text(&mut self, place: usize, input: &str, (value, pointer): (Box<RawValue>, String)) {
+        let node_id = self.workflow.node(place).id.clone();
+        let (directive, base64) = (value.get().to_owned(), raw_value::text(&value).unwrap_or_default());
+        self.inline.push(InlineFile { node_id, input: input.to_owned(), pointer, directive, base64, filename: None });
+        self.workflow.put(place, input, RawValue::NULL.to_owned());
+    }
+
     /// Whether a file is given for the input.
     pub(super) fn is_file_input(&self, node_id: &str, input: &str) -> bool {
         self.files.iter().any(|file| file.node_id == node_id && file.input == input)
@@ -103,6 +135,9 @@ impl Writer<'_> {
 
     pub(super) fn add_remote_file(&mut self, place: usize, input: &str, pointer: String, remote: Remote) {
         let Remote { url, sha256, filename } = remote;
+        if let Some(file_id) = self.own.and_then(|own| own.file_at(&url)) {
+            return self.add_file(place, input, file_id);
+        }
         let node_id = self.workflow.node(place).id.clone();
         self.remote.push(RemoteFile { node_id, input: input.to_owned(), pointer, url, sha256, filename });
         self.workflow.put(place, input, RawValue::NULL.to_owned());
@@ -111,7 +146,9 @@ impl Writer<'_> {
     /// Whether the text of an input that takes file names is a whole file (`data:image/png;base64,…`).
     pub(super) fn is_file_itself(&self, place: usize, input: &str, value: &RawValue) -> bool {
         let class = &self.workflow.node(place).class;
-        value.get().starts_with(DATA_URI)
+        let is_file = || raw_value::text(value).is_some_and(|text| is_base64(&text));
+        value.get().starts_with('"')
+            && (value.get().starts_with(DATA_URI) || (value.get().len() >= BASE64_BYTES_MIN && is_file()))
             && self.eligibility.as_ref().is_some_and(|eligibility| eligibility.takes_files(class, input))
     }
 
@@ -138,6 +175,7 @@ impl Writer<'_> {
             let pointer = child_pointer(&child_pointer(&child_pointer("/workflow", &node_id), "inputs"), &input);
             match own {
                 Ok(GraphFile::Stored(file_id)) => self.add_file(place, &input, file_id),
+                Ok(GraphFile::Inline(value)) => self.add_inline_text(place, &input, (value, pointer)),
                 Ok(GraphFile::Remote(remote)) => self.add_remote_file(place, &input, pointer, remote),
                 Err((code, message)) => {
                     self.problems.push(Problem::unfit(pointer, code, message).at_node(&node_id).at_input(&input));
@@ -149,15 +187,14 @@ impl Writer<'_> {
     /// Returns the file that a value of the graph stands for; `None` if it is an ordinary value.
     fn own(&self, place: usize, input: &str, value: &RawValue) -> Option<Result<GraphFile, (&'static str, String)>> {
         let address = || format!("{}.{}", clip(&self.workflow.node(place).id), clip(input));
+        if let Some(file_id) = self.own_file(place, input, value) {
+            return Some(Ok(GraphFile::Stored(file_id)));
+        }
         if let Some(remote) = self.link_to_file(place, input, value) {
             return Some(Ok(GraphFile::Remote(remote)));
         }
         if self.is_file_itself(place, input, value) {
-            let message = format!(
-                "a file inside the graph is not supported: give `params` {{\"{}\": {{\"$base64\": \"data:…\"}}}}, or upload it",
-                address()
-            );
-            return Some(Err(("workflow_bad_file", message)));
+            return Some(Ok(GraphFile::Inline(value.to_owned())));
         }
         let members = raw_value::members(value)?;
         if let Some((name, _)) = members.iter().find(|(name, _)| FOR_PARAMS.contains(&name.as_str())) {
@@ -185,6 +222,7 @@ impl Writer<'_> {
 /// A file referenced in the graph itself.
 enum GraphFile {
     Stored(FileId),
+    Inline(Box<RawValue>),
     Remote(Remote),
 }
 
@@ -192,7 +230,13 @@ enum GraphFile {
 fn may_name_file(value: &RawValue) -> bool {
     let json = value.get();
     match json.as_bytes().first() {
-        Some(b'"') => is_url(&json[1..]) || json.starts_with(DATA_URI),
+        Some(b'"') => {
+            is_url(&json[1..])
+                || json.starts_with(DATA_URI)
+                || json.len() >= BASE64_BYTES_MIN
+                || json.len() == FILE_ID_BYTES
+                || PLACES.iter().any(|start| json[1..].starts_with(start))
+        }
         first => first == Some(&b'{'),
     }
 }

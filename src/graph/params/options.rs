@@ -1,6 +1,6 @@
 //! Options and result of [`super::resolve`], and the limits of params.
 
-use super::Declared;
+use super::{Declared, OwnFiles};
 use crate::{
     graph::{Budget, FleetCatalog, Workflow},
     json::child_pointer,
@@ -33,6 +33,8 @@ pub struct Options<'a> {
     pub is_publishing: bool,
     /// The catalogs of the instances; `None` = nothing is checked against them.
     pub pool: Option<&'a FleetCatalog>,
+    /// The addresses of our own files; `None` = links are fetched like any other.
+    pub own: Option<&'a OwnFiles>,
     /// The budget of the request; without one, the work is not limited. Once it is over, a result means nothing.
     pub budget: &'a Budget,
 }

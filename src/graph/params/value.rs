@@ -114,7 +114,7 @@ impl<'p> Value<'p> {
             return Err(ValueError::bad(format!("`{}` is not allowed beside `{name}`", clip(other))));
         }
         match name.as_str() {
-            "$file" => files::stored(argument).map(Self::File),
+            "$file" => files::stored(argument),
             "$url" => files::remote(&members).map(Self::Remote),
             "$base64" => inline(raw, argument, member(&members, "filename")),
             "$random" => random(argument),

@@ -1,7 +1,7 @@
 //! Work grows with the length of a body, not faster: counted in steps of the budget, not in time.
 
 use super::{LIMITS, convert::pool, large_bodies::SHAPES};
-use crate::graph::{Budget, BudgetLimits, Declared, FleetCatalog, Options, Workflow, publish, resolve};
+use crate::graph::{Budget, BudgetLimits, Declared, FleetCatalog, Options, OwnFiles, Workflow, publish, resolve};
 use proptest::prelude::{Strategy, prop, prop_assert, proptest};
 use serde_json::{Value, json, value::RawValue};
 use std::time::Duration;
@@ -73,7 +73,7 @@ fn a_name_that_is_declared_in_many_places_is_filed_once() {
             "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}});
         let budget = counter();
         let (workflow, _) = Workflow::read_within(&raw(&graph), LIMITS, &pool, &budget).unwrap();
-        publish(&workflow, &declared, &pool, &budget).unwrap();
+        publish(&workflow, &declared, (&pool, &OwnFiles::default()), &budget).unwrap();
         let options = Options { declared: Some(&declared), pool: Some(&pool), budget: &budget, ..Options::default() };
         resolve(&workflow, &raw(&json!({})), &options).unwrap();
         budget.steps()

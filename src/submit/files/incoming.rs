@@ -55,12 +55,12 @@ impl IncomingFiles {
         inputs
     }
 
-    /// Adds the files inside one task's params. Returns the inputs that use them, and replaces each `$base64` directive in
-    /// `params` by `{"$file":…}`: what is kept with a task is small, and can be submitted again.
-    pub(in crate::submit) fn add_inline(
+    /// Adds the files inside one task's params or graph. Returns the inputs that use them, and replaces each of them in
+    /// `texts` by `{"$file":…}`: what is kept with a task is small, and can be submitted again.
+    pub(in crate::submit) fn add_inline<'t>(
         &mut self,
         files: Vec<InlineFile>,
-        params: &mut Box<RawValue>,
+        texts: impl IntoIterator<Item = &'t mut Box<RawValue>>,
         pointer: impl Fn(&str) -> String,
     ) -> Vec<FileInput> {
         let mut inputs = Vec::with_capacity(files.len());
@@ -75,10 +75,12 @@ impl IncomingFiles {
             inputs.push(input(&file.node_id, &file.input, id));
             ids.insert(file.directive, id);
         }
-        if !ids.is_empty()
-            && let Ok(named) = RawValue::from_string(with_file_ids(params.get(), &ids))
-        {
-            *params = named;
+        if !ids.is_empty() {
+            for text in texts {
+                if let Ok(named) = RawValue::from_string(with_file_ids(text.get(), &ids)) {
+                    *text = named;
+                }
+            }
         }
         inputs
     }
@@ -116,7 +118,7 @@ pub(in crate::submit) fn check_urls(fetcher: &Fetcher, files: Vec<RemoteFile>) -
     url::check(fetcher, incoming.urls).map(drop)
 }
 
-/// Returns `json` with each object that is one of the directives replaced by `{"$file":"<id>"}`, in one pass over the text.
+/// Returns `json` with each object or text that is one of the directives replaced by `{"$file":"<id>"}`, in one pass over the text.
 fn with_file_ids(json: &str, ids: &HashMap<String, FileId>) -> String {
     let lengths: HashSet<usize> = ids.keys().map(String::len).collect();
     let bytes = json.as_bytes();
@@ -126,7 +128,16 @@ fn with_file_ids(json: &str, ids: &HashMap<String, FileId>) -> String {
     while at < bytes.len() {
         match bytes[at] {
             b'"' => {
-                at = string_end(bytes, at);
+                let end = string_end(bytes, at);
+                let text = &json[at..end];
+                if lengths.contains(&text.len())
+                    && let Some(id) = ids.get(text)
+                {
+                    named.push_str(&json[copied..at]);
+                    named.push_str(&format!("{{\"$file\":\"{id}\"}}"));
+                    copied = end;
+                }
+                at = end;
                 continue;
             }
             b'{' => opened.push(at),

@@ -3,7 +3,7 @@
 use super::{Declared, Kind, Param};
 use crate::{
     graph::{
-        Budget, FleetCatalog, Workflow,
+        Budget, FleetCatalog, OwnFiles, Workflow,
         catalog::{Eligibility, Given, Input, Kind as Takes},
         params::{
             address::Reader,
@@ -36,11 +36,17 @@ pub struct Published {
 pub fn publish(
     workflow: &Workflow,
     declared: &Declared,
-    pool: &FleetCatalog,
+    (pool, own): (&FleetCatalog, &OwnFiles),
     budget: &Budget,
 ) -> Result<Published, Vec<Problem>> {
-    let options =
-        Options { declared: Some(declared), is_publishing: true, pool: Some(pool), budget, ..Options::default() };
+    let options = Options {
+        declared: Some(declared),
+        is_publishing: true,
+        pool: Some(pool),
+        own: Some(own),
+        budget,
+        ..Options::default()
+    };
     let empty = RawValue::from_string("{}".to_owned()).expect("an empty object is JSON");
     let mut reader = Reader::new(workflow, &options, Problems::default());
     reader.read_names();

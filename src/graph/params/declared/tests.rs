@@ -31,7 +31,7 @@ const PARAMS: &str = r#"{
 const FILE: &str = "0b8f3c1e-0000-4000-8000-000000000001";
 
 fn publish(workflow: &Workflow, declared: &Declared, pool: &FleetCatalog) -> Result<Published, Vec<Problem>> {
-    super::publish(workflow, declared, pool, Default::default())
+    super::publish(workflow, declared, (pool, &crate::graph::OwnFiles::default()), Default::default())
 }
 
 fn schema(title: &str, description: Option<&str>, declared: &Declared, pool: &FleetCatalog) -> Value {
