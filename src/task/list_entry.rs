@@ -14,7 +14,7 @@ const NAMES_MAX: usize = 50;
 /// Warnings of an entry.
 const WARNINGS_MAX: usize = 10;
 /// Bytes of an output's JSON besides its texts.
-const OUTPUT_FACTS_BYTES: usize = 340;
+const OUTPUT_FACTS_BYTES: usize = 320;
 
 impl Output {
     /// Returns roughly the bytes of its JSON.

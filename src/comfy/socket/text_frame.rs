@@ -174,6 +174,13 @@ mod tests {
     #[test]
     fn a_recorded_run_is_parsed() {
         let executing = |node: &str| PromptEvent::Executing { prompt: PROMPT, node: node.to_owned() };
+        let value = |key: &str, text: &str| NodeOutput::Value {
+            node_id: "2".to_owned(),
+            key: key.to_owned(),
+            kind: OutputKind::Text,
+            text: text.to_owned(),
+            is_short: true,
+        };
         let events = read(&[
             r#"{"type": "status", "data": {"status": {"exec_info": {"queue_remaining": 1}}, "sid": "41be"}}"#,
             r#"{"type": "feature_flags", "data": {"supports_preview_metadata": true, "max_upload_size": 104857600}}"#,
@@ -200,13 +207,7 @@ mod tests {
                 PromptEvent::Executed {
                     prompt: PROMPT,
                     node: "2".to_owned(),
-                    outputs: vec![NodeOutput::Value {
-                        node_id: "2".to_owned(),
-                        key: "text".to_owned(),
-                        kind: OutputKind::Text,
-                        text: "a".to_owned(),
-                        is_short: true,
-                    }],
+                    outputs: vec![value("value", "NaN"), value("text", "a")],
                 },
                 PromptEvent::Ended(PROMPT),
                 PromptEvent::QueueRemaining(0),

@@ -17,6 +17,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(3);
 /// Poll interval while the instance does not answer.
 const POLL_INTERVAL_AWAY: Duration = Duration::from_secs(1);
 
+/// Longest wait for the pictures of a prompt that has ended: they come over the WebSocket, its end was seen otherwise.
+const PICTURES_WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// The end of a prompt at its instance.
 pub(crate) struct Finished {
     pub(crate) ending: PromptResult,
@@ -114,11 +117,7 @@ impl Follower {
                         if let PromptEvent::Executed { outputs: made, .. } = &mut event {
                             early.offer(std::mem::take(made));
                         }
-                        if let PromptEvent::Picture { node, picture, .. } = &mut event
-                            && let Some(node_id) = self.picture_sender(context, node)
-                        {
-                            early.offer_picture(node_id, picture.take());
-                        }
+                        self.take_picture(context, early, &mut event);
                         context.spans.on_event(&event);
                         self.on_event(&event);
                     }
@@ -130,6 +129,7 @@ impl Follower {
             }
             self.recorder.write(context, self.began, &self.tracker);
             if let Some(ending) = self.look(context).await? {
+                self.take_last_pictures(context, early).await;
                 return Ok(ending);
             }
             if let Some(began) = self.began {
@@ -165,6 +165,29 @@ impl Follower {
     fn apply(&mut self, event: &PromptEvent) -> bool {
         self.tracker.at(self.began.map_or(Duration::ZERO, |began| began.elapsed()));
         self.tracker.apply(event)
+    }
+
+    /// Passes on a picture that is a result.
+    fn take_picture(&mut self, context: &AttemptContext, early: &EarlyCollector, event: &mut PromptEvent) {
+        if let PromptEvent::Picture { node, picture, .. } = event
+            && let Some(node_id) = self.picture_sender(context, node)
+        {
+            early.offer_picture(node_id, picture.take());
+        }
+    }
+
+    /// Takes the pictures that were sent before the end, if a look saw the end before its event arrived.
+    async fn take_last_pictures(&mut self, context: &mut AttemptContext, early: &EarlyCollector) {
+        if context.workflow.as_ref().is_none_or(|workflow| workflow.declared_picture_senders().is_empty()) {
+            return;
+        }
+        let deadline = Instant::now() + PICTURES_WAIT_MAX;
+        while let Ok(Some(mut event)) = tokio::time::timeout_at(deadline, context.signals.events.next()).await {
+            if matches!(event, PromptEvent::Ended(_)) {
+                return;
+            }
+            self.take_picture(context, early, &mut event);
+        }
     }
 
     /// Returns the node of the graph that sent a picture as its result; `None` if the picture is a preview.

@@ -227,8 +227,9 @@ async fn run_on(world: &World, instance: &str, ms: u64, facts: SettleFacts<'_>) 
     let claim = world.claim(&lease).await.unwrap();
     world.queue.start(&lease, claim.task, claim.attempt).await.unwrap();
     world.advance(Duration::from_millis(ms));
+    let outcome = completed();
     for _ in 0..2 {
-        let settle = world.queue.settle_with_files(&lease, claim.task, claim.attempt, (&completed(), facts), &[]);
+        let settle = world.queue.settle_with_files(&lease, claim.task, claim.attempt, (&outcome, facts), &[]);
         settle.await.unwrap();
     }
     claim
@@ -236,16 +237,16 @@ async fn run_on(world: &World, instance: &str, ms: u64, facts: SettleFacts<'_>) 
 
 /// The times of nodes travel with the end of a run to the next claim of the same workflow.
 pub async fn run_times_are_kept_by_instance_and_node(world: &World) {
-    let times = |node_times| SettleFacts { node_times, ..SettleFacts::default() };
     let run = async |instance: &str, hash: &str, ms: u64, node_times: &str| {
         world.create(&of_workflow(hash)).await;
-        run_on(world, instance, ms, times(node_times)).await.node_times
+        let facts = SettleFacts { node_times, ..SettleFacts::default() };
+        run_on(world, instance, ms, facts).await.node_times
     };
     assert_eq!(run("gpu:1", "a", 1_000, r#"{"3":9}"#).await, "");
     assert_eq!(run("gpu:2", "a", 3_000, "").await, r#"{"3":9}"#);
     assert_eq!(run("gpu:2", "b", 500, "").await, "");
     assert_eq!(run("gpu:2", "a", 5_000, r#"{"3":7}"#).await, r#"{"3":9}"#, "a run that says nothing changes nothing");
-    let of = async |hash| world.queue.wait_facts_of_new(Priority::Normal, Some(hash)).await.unwrap().run_ms_on;
+    let of = async |hash: &str| world.queue.wait_facts_of_new(Priority::Normal, Some(hash)).await.unwrap().run_ms_on;
     let expected = [("gpu:1", 1_000), ("gpu:2", 4_000)].map(|(instance, ms)| (instance.to_owned(), ms));
     assert_eq!(of("a").await, expected.into());
     // Bounded: one more instance, and the times begin anew.

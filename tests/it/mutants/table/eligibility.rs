@@ -78,7 +78,6 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "run_times_are_kept_for_a_limited_number_of_workflows",
     ),
-    mutant("wait_facts", "if known[i] ~= 'nodes' then", "if true then", "run_times_are_kept_by_instance_and_node"),
     mutant("claim", "(task.queued or task.created)", "task.created", "a_wait_counts_from_the_last_queuing"),
     mutant(
         "finish",
