@@ -135,7 +135,7 @@ fn long_values_are_whole_and_marked_to_be_stored() {
         .into_iter()
         .map(|output| match output {
             NodeOutput::Value { kind, text, is_short, .. } => (kind, text, is_short),
-            NodeOutput::File { .. } => panic!(),
+            NodeOutput::File { .. } | NodeOutput::Picture { .. } => panic!(),
         })
         .collect();
     let expected = [
