@@ -60,7 +60,8 @@ if last[2] == nonce then
 end
 -- In quarantine it runs one task at a time, as a trial, once the delay has passed.
 local is_trial = last[6]
-if redis.call('HLEN', in_flight_key(instance)) >= (is_trial and 1 or slots)
+slots = is_trial and 1 or slots
+if redis.call('HLEN', in_flight_key(instance)) >= slots
   or last[5]
   or (is_trial and tonumber(is_trial) > now)
   or (tonumber(claims_from or '') or 0) > now then

@@ -11,8 +11,7 @@ redis.call(enabled and 'SREM' or 'SADD', root .. 'disabled', instance)
 -- A copy for claims.
 if enabled then
   redis.call('HDEL', instance_key(instance), 'disabled')
-  end_quarantine(instance, now)
-  redis.call('HDEL', instance_key(instance), 'ended_at', 'trials')
+  release_by_operator(instance, now)
 else
   redis.call('HSET', instance_key(instance), 'disabled', '1')
 end

@@ -39,6 +39,18 @@ local function end_quarantine(instance, now)
   return false
 end
 
+-- Ends the quarantine of an instance because the operator says so. That proves nothing of its machine: a fault of the next
+-- run is not the task's.
+local function release_by_operator(instance, now)
+  local suspect = redis.call('HGET', instance_key(instance), 'suspect')
+  local was_quarantined = end_quarantine(instance, now)
+  redis.call('HDEL', instance_key(instance), 'ended_at', 'trials')
+  if suspect then
+    redis.call('HSET', instance_key(instance), 'suspect', '1', 'fault_at', now)
+  end
+  return was_quarantined
+end
+
 -- Takes back the quarantine that an instance has because of this task alone. Its next fault is not the task's.
 local function lift_quarantine(instance, id, now)
   local reason = redis.call('HGET', instance_key(instance), 'quarantine')
@@ -56,6 +68,7 @@ local function drop_doubt(instance, now)
     return
   end
   if not known[2] and doubts < DOUBTS_MAX and end_quarantine(instance, now) then
+    redis.call('HDEL', instance_key(instance), 'ended_at', 'trials')
     publish_instance(instance, now, true)
   end
   redis.call('HSET', instance_key(instance), 'doubts', doubts, 'fault_at', now)

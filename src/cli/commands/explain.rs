@@ -173,7 +173,7 @@ fn meaning_here(kind: FailureKind, task: &Value) -> String {
             format!("The node raised an error on each of {} instances, so the workflow is at fault", places(kind))
         }
         FailureKind::Poison if attempts.iter().any(|one| one["error"]["type"] == "machine_fault") => {
-            "The machines of several instances failed while running it, so it is not given to another".to_owned()
+            "Machines that worked failed while running it, so it is not given to another".to_owned()
         }
         other => meaning(other).to_owned(),
     }
@@ -303,7 +303,7 @@ mod tests {
             json!({"type": "poison", "message": "odd"}),
             vec![attempt("a:1", "machine_fault"), attempt("b:1", "poison")],
         );
-        assert!(poison[1].starts_with("The machines of several instances failed"), "{poison:?}");
+        assert!(poison[1].starts_with("Machines that worked failed"), "{poison:?}");
         let stalled = say(json!({"type": "stalled", "message": "odd", "nodeId": "1"}), vec![attempt("a:1", "stalled")]);
         assert!(
             stalled[2].starts_with("Its attempt failed.") && stalled[3].contains("--silent-timeout"),

@@ -6,7 +6,7 @@ use super::{
     node_failure,
     outputs::early_outputs::EarlyCollector,
     restore_claim::reclaim,
-    settle::{end_of, release},
+    settle::{Collecting, end_of, release},
     stage_error::StageError,
 };
 use crate::{
@@ -105,6 +105,7 @@ impl AttemptContext {
         let has_ended = failure.kind == FailureKind::OutOfMemory;
         self.report_ending(&Outcome::Failed { failure, outputs: outputs.to_vec() }, written);
         if has_ended && written != Written::Fenced {
+            let _collecting = Collecting::begin(&self.instance);
             self.forget_prompt().await;
         }
         end_of(written)

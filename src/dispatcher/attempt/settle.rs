@@ -48,7 +48,9 @@ impl AttemptContext {
         self.began = began;
         *lock(&self.instance.activity.idle_since) = Some(Instant::now());
         self.spans.enter_collect(&ending.outcome);
-        let _collecting = Collecting::begin(&self.instance);
+        // After a failure the next task waits for the verdict: the machine may be broken.
+        let mut collecting =
+            (!matches!(ending.outcome, PromptOutcome::Failed(_))).then(|| Collecting::begin(&self.instance));
         let (store, task, attempt) = (self.output_store(), self.claim.task, self.claim.attempt);
         // Storing the outputs may take long; a task whose outputs are stored at once saves the write.
         let mut start = pin!(async {
@@ -77,6 +79,7 @@ impl AttemptContext {
             }
             PromptOutcome::Failed(failure) => {
                 let failure = Box::pin(node_failure::judge(self, failure)).await?;
+                collecting.get_or_insert_with(|| Collecting::begin(&self.instance));
                 let collect = final_outputs::collect_some(&store, &ending.outputs, stored);
                 let collected = Box::pin(beside(start.as_mut(), collect)).await;
                 self.warn(ending.warnings.into_iter().chain(collected.warnings));
@@ -202,10 +205,10 @@ const fn no_outputs(warnings: &[OutputWarning]) -> &'static str {
 }
 
 /// Counts an attempt as storing outputs for as long as it lives.
-struct Collecting(Arc<Instance>);
+pub(super) struct Collecting(Arc<Instance>);
 
 impl Collecting {
-    fn begin(instance: &Arc<Instance>) -> Self {
+    pub(super) fn begin(instance: &Arc<Instance>) -> Self {
         instance.activity.collecting.fetch_add(1, Ordering::Relaxed);
         instance.wake.claimer.notify_one();
         Self(instance.clone())

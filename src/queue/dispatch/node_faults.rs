@@ -49,7 +49,7 @@ impl Queue {
         let cut = failure.message.floor_char_boundary(MESSAGE_BYTES_MAX);
         let brief = Failure { message: failure.message[..cut].to_owned(), traceback: Vec::new(), ..(*failure).clone() };
         let message = format!(
-            "the machines of {FAULTS_MAX} instances failed while they ran this task; the last: {}",
+            "machines that worked failed {FAULTS_MAX} times while they ran this task; the last: {}",
             failure.message
         );
         let about = (*failure).clone();

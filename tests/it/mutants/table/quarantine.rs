@@ -33,7 +33,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("lib/quarantine", "'\"taskId\":\"' .. id .. '\"', 1, true)", "'\"taskId\"', 1, true)", POISON),
     mutant("lib/quarantine", "if not known[2] and doubts < DOUBTS_MAX", "if false", DOUBTS),
     mutant("lib/quarantine", "    redis.call('HSET', instance_key(instance), 'ended_at', now)\n", "", TRIALS),
-    mutant("claim", "(is_trial and 1 or slots)", "slots", TRIALS),
+    mutant("claim", "slots = is_trial and 1 or slots\n", "", TRIALS),
     mutant("claim", "  or (is_trial and tonumber(is_trial) > now)\n", "", BEGIN),
     mutant("claim", "elseif is_trial and is_excluded(task) then", "elseif false then", "a_trial_prefers_other_tasks"),
     mutant("claim", "if not found and fallback then", "if false then", "a_trial_prefers_other_tasks"),
@@ -45,6 +45,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("finish", "elseif outcome == 'node_error' and", "elseif false and", DOUBTS),
     mutant("end_quarantine", "if token ~= '' and is_fenced(instance, token) then", "if false then", END),
     mutant("end_quarantine", "'ended_at', 'trials')", "'trials')", END),
-    mutant("enable", "  end_quarantine(instance, now)\n", "", END),
+    mutant("enable", "  release_by_operator(instance, now)\n", "", END),
+    mutant("lib/quarantine", "  if suspect then\n", "  if false then\n", END),
     mutant("revive", ", 'faults', 'faulted', 'doubt', 'prefers')", ")", "a_revived_task_has_caused_no_faults"),
 ];
