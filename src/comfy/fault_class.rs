@@ -47,17 +47,21 @@ pub(crate) fn classify(exception_type: &str, message: &str, node_class: &str, el
 }
 
 fn by_text(exception_type: &str, message: &str, node_class: &str) -> FaultClass {
-    let kind = exception_type.rsplit('.').next().unwrap_or_default();
+    let kind = exception_type.rsplit('.').next().unwrap_or_default().trim_start_matches('_');
     let whole = message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_lowercase();
     let text = unquoted(&whole);
     if kind.contains("OutOfMemory") || kind.ends_with("MemoryError") {
         return FaultClass::Memory;
     }
     let takes_user_files = contains_any(&node_class.to_lowercase(), USER_FILES);
+    if kind == "KeyError" {
+        // Its message is the key.
+        return FaultClass::Task;
+    }
     if is_one_of(kind, ORDINARY_TYPES) {
         return ordinary(&text);
     }
-    if contains_any(&text, MEMORY) {
+    if contains_any(&text, MEMORY) || clauses(&text).any(is_out_of_memory) {
         return FaultClass::Memory;
     }
     if takes_user_files && (contains_any(&text, CORRUPT_FILE) || is_missing_file(kind, &text)) {
@@ -77,9 +81,9 @@ fn by_text(exception_type: &str, message: &str, node_class: &str) -> FaultClass 
 /// An exception that describes a value, and so may contain any text of a user.
 fn ordinary(text: &str) -> FaultClass {
     let starts = |list| text.lines().any(|line| each(list).any(|phrase| line.starts_with(phrase)));
-    if starts(MEMORY) || text.lines().any(|line| names_accelerator(line) && line.contains("out of memory")) {
+    if starts(MEMORY) || text.lines().any(is_out_of_memory) {
         FaultClass::Memory
-    } else if starts(MACHINE) || text.lines().any(is_accelerator_error) {
+    } else if starts(MACHINE) || text.starts_with("torch not compiled with") || text.lines().any(is_accelerator_error) {
         FaultClass::Machine
     } else if text.contains("mps device") || text.contains("backend.") || text.contains("xformers") {
         // An operator that this build of torch does not have: another machine may.
@@ -121,8 +125,10 @@ fn clauses(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn names_accelerator(clause: &str) -> bool {
-    each(ACCELERATORS).any(|name| clause.starts_with(name))
+/// Whether a clause begins like `CUDA out of memory`, or is what follows `CUDA error:`.
+fn is_out_of_memory(clause: &str) -> bool {
+    let names_accelerator = each(ACCELERATORS).any(|name| clause.starts_with(name));
+    clause.starts_with("out of memory") || (names_accelerator && clause.contains("out of memory"))
 }
 
 /// Whether a clause begins like `CUDA error: …`, `HIP error 700`, `cuDNN error (…)`, `NCCL failure`.

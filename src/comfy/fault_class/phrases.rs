@@ -32,7 +32,7 @@ pub(super) const MACHINE_TYPES: &str = "
 
 /// Phrases of an exhausted memory.
 pub(super) const MEMORY: &str = "
-    out of memory | ran out of memory | allocation on device | status_alloc_failed | cudaerrormemoryallocation
+    ran out of memory | allocation on device | status_alloc_failed | cudaerrormemoryallocation
     | cuda_error_out_of_memory | hiperroroutofmemory | out_of_device_memory | out_of_host_memory | out_of_memory
     | out_of_resources | defaultcpuallocator | alloc_cpu | allocate memory | could not allocate tensor
     | unable to allocate | failed to allocate | failed to alloc | not enough memory | not enough gpu | not enough vram
@@ -44,7 +44,7 @@ pub(super) const MEMORY: &str = "
 
 /// Phrases of a broken machine, wherever they stand.
 pub(super) const MACHINE: &str = "
-    cudnn_status_ | cublas_status_ | cusolver_status_ | cusparse_status_ | cufft_ | curand_status_ | cudaerror
+    cudnn_status_ | cublas_status_ | cusolver_status_ | cusparse_status_ | cufft_ | curand_status_ | cudagetdevicecount | cudaerror
     | cuda_error_ | hiperror | hip_error_ | miopenstatus | rocblas_status | hipblas_status | ncclsystemerror
     | ncclinternalerror | ncclunhandled | ncclremoteerror | nccl error | nccl failure | nvml | ur_result_error
     | pi_error_ | ze_result_error | device-side assert | no kernel image is available | illegal memory access

@@ -98,12 +98,11 @@ async fn an_unexplained_failure_is_decided_elsewhere() {
     assert_ne!(task["attempts"][0]["instanceId"], task["attempts"][1]["instanceId"]);
     // A failure that says that it is the task's is final at once.
     let id = stack.client.submit(json!({"workflow": raises("CUDA error: poster", "KeyError")})).await;
-    let id2 = stack.client.submit(json!({"workflow": raises("no such width", "ValueError")})).await;
-    for id in [&id2] {
+    let other = stack.client.submit(json!({"workflow": raises("no such width", "ValueError")})).await;
+    for id in [&id, &other] {
         let task = stack.client.wait_ended(id).await;
         assert_eq!((&task["error"]["type"], &task["attempt"]), (&json!("node_error"), &json!(1)), "{task}");
     }
-    stack.client.wait_ended(&id).await;
 }
 
 #[tokio::test]
@@ -162,14 +161,13 @@ async fn a_quarantine_ends_by_trial_operator_or_restart() {
     stack.sims[0].set(|faults| faults.gpu_breaks = Times::Next(1));
     let waits = stack.client.submit(json!({"workflow": workflow::steps(1, 0.1), "params": {"2.seed": 7}})).await;
     wait_phase(&stack, &stack.sims[0], "quarantined").await;
-    let next = stack.add_dispatcher();
+    stack.add_dispatcher();
     stack.dispatchers[0].kill();
     eventually("the next dispatcher reports the quarantine", WAIT_MAX, || async {
         let about = shown(&stack, &stack.sims[0]).await;
         (about["alive"] == true && about["quarantine"]["failedTrials"].is_number()).then_some(())
     })
     .await;
-    assert!(next == 1 && stack.client.task(&waits).await["status"] == "pending");
     let released = release(&stack, &stack.sims[0]).await;
     assert_eq!(released["quarantine"], Value::Null);
 
