@@ -172,6 +172,7 @@
 //! | an error of the API | `api/error.rs` and `api/error/table.rs` (status, `type` word, message) · `x-errors` of the routes |
 //! | the meaning of a submit | `submit/plan.rs`, `submit/template.rs` · `graph/params/` for params · `submit/files/` for files |
 //! | the work that a request may make | `submit/cpu_pool.rs` (limits, threads) · `graph/budget.rs` · `settings.rs` (`BATCH_TEXT_BYTES_MAX`) |
+//! | a rule of the editor's format | `graph/convert/`, one file a subject · `graph/catalog/read.rs`, `graph/catalog/dynamic.rs` for declarations · `graph/tests/editor_rules.rs` |
 //! | a surface that submits | a room beside [`api`] that translates its wire form into [`submit::Submission`] and calls [`submit::Submitter`] |
 //! | a Lua verb | `lua/<verb>.lua` with its header · `queue/redis/scripts.rs` (verb, preludes) · its one caller in `queue/` · a mutant in `tests/it/mutants/table/` |
 //! | a key in Redis | `lua/lib/base.lua` · the table in [`queue`] · the sweep in `lua/repair_index.lua` if it is an index |

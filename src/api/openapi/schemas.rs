@@ -283,6 +283,21 @@ struct NodeInput {
     max: Option<f64>,
     /// Choices of all instances.
     options: Option<Vec<Value>>,
+    /// The inputs that each choice of a dynamic combo brings, under their whole names: `codec.crf`.
+    #[schema(no_recursion)]
+    variants: Option<BTreeMap<String, Vec<NodeInput>>>,
+    /// The sockets of a group that grows with its links.
+    sockets: Option<NodeSockets>,
+}
+
+/// The sockets of a growing group. Each is linked, or given a value, under its own name.
+#[derive(ToSchema)]
+struct NodeSockets {
+    /// Whole names: `images.image0`.
+    names: Vec<String>,
+    /// Number of sockets, from the first, that must be linked.
+    min: usize,
+    r#type: String,
 }
 
 #[derive(ToSchema)]

@@ -42,7 +42,7 @@ export function field(node, input, state, changed) {
       try {
         const value = control.jsonText();
         showError('');
-        return value === input.raw ? null : value;
+        return value === input.raw && !input.isNew ? null : value;
       } catch (problem) {
         if (!(problem instanceof FieldError)) throw problem;
         showError(problem.message);

@@ -5,7 +5,7 @@ import { h, reconcile, setAttr, setChildren, setText } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 import { go, link } from '../../base/router.js';
 import { publish, subscribe } from '../../live/pub-sub.js';
-import { applySchema } from './input-schema.js';
+import { shownInputs } from './input-schema.js';
 import { field, FieldError } from './field.js';
 import { approxDuration, number } from '../../base/format.js';
 import { errorText, problemList, problemText, warningList } from '../ui/error-text.js';
@@ -258,16 +258,29 @@ function curlOf(body) {
 const labelOf = (workflow, { node, input }) => (workflow.isPublished ? input.name : `${node.title} · ${input.name}`);
 
 function nodeFields(node, schema, state, fields, changed) {
-  const schemaOf = ({ name }) => schema?.inputs.find((one) => one.name === name);
-  const inputs = node.inputs.filter((input) => input.kind !== 'link').map((input) => applySchema(input, schemaOf(input)));
-  if (inputs.length === 0) return null;
-  const items = inputs.map((input) => {
-    const key = `${node.id}\n${input.name}`;
-    state.fields[key] ??= {};
-    const item = field(node, input, state.fields[key], changed);
-    fields.push({ node, input, item });
-    return item.element;
-  });
+  const keyOf = (name) => `${node.id}\n${name}`;
+  // The draft of a choice is its JSON text.
+  const chosen = (name) => {
+    const text = state.fields[keyOf(name)]?.text;
+    return text?.startsWith('"') ? JSON.parse(text) : text;
+  };
+  const list = h('div', { class: 'fields' });
+  const show = () => {
+    const inputs = shownInputs(node, schema, chosen);
+    const shown = inputs.map((input) => {
+      const draft = (state.fields[keyOf(input.name)] ??= {});
+      const isCombo = Boolean(input.schema?.variants);
+      const item = field(node, input, draft, isCombo ? () => show() || changed() : changed);
+      return { node, input, item };
+    });
+    const first = fields.findIndex((one) => one.node === node);
+    const others = fields.filter((one) => one.node !== node);
+    others.splice(first < 0 ? others.length : first, 0, ...shown);
+    fields.splice(0, fields.length, ...others);
+    list.replaceChildren(...shown.map(({ item }) => item.element));
+    return inputs.length === 0;
+  };
+  if (show()) return null;
   return h(
     'fieldset',
     { class: 'panel' },
@@ -277,6 +290,6 @@ function nodeFields(node, schema, state, fields, changed) {
       node.title,
       node.id && h('span', { class: 'faint' }, `${node.title === node.type ? '' : `${node.type} · `}#${node.id}`),
     ),
-    h('div', { class: 'fields' }, items),
+    list,
   );
 }
