@@ -1,7 +1,7 @@
 //! Values of widgets that the editor adds to nodes of some classes without a declaration.
 
 use super::{
-    editor_format::{Node, Values},
+    editor_node::{Node, Values},
     widgets::Widgets,
 };
 use crate::json::raw_value;

@@ -1,6 +1,9 @@
 //! Values that a node standing for a subgraph gives to widgets inside it.
 
-use super::editor_format::{Graph, Node, Values};
+use super::{
+    editor_format::Graph,
+    editor_node::{Node, Values},
+};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
@@ -14,13 +17,15 @@ pub(super) struct HostValues<'a> {
     inputs: HashMap<usize, &'a RawValue>,
     /// Values of inner widgets that are no inputs, by place of the node and name.
     widgets: HashMap<usize, HashMap<String, &'a RawValue>>,
+    /// Whether these become the values of the widgets, instead of passing them over.
+    pub(super) is_group: bool,
 }
 
 impl<'a> HostValues<'a> {
     /// Assigns the values: in the order of the inputs that are widgets inside, then as `proxyWidgets` names them. Null
     /// means the inner value.
     pub(super) fn of(node: &Node<'a>, graph: &Graph<'_>) -> Self {
-        let mut host = Self::default();
+        let mut host = Self { is_group: node.is_group, ..Self::default() };
         let values = match &node.values {
             Values::List(values) => values,
             Values::Named(named) => {

@@ -4,11 +4,13 @@
 //!
 //! Invariant: a graph that cannot be converted faithfully is refused with the reason; nothing is guessed. Start with
 //! [`Workflow::read`]; `editor_format` reads the format, `roles` knows the nodes of the editor only, `plan` and
-//! `host_values` enter subgraphs, `resolve_links` follows links, `widgets` names values, `node_inputs` joins them.
+//! `host_values` enter subgraphs, `group_nodes` reads their predecessors, `resolve_links` follows links, `widgets` names values, `node_inputs` joins them.
 
 mod dynamic_prompts;
 mod editor_format;
+mod editor_node;
 mod extra_widgets;
+mod group_nodes;
 mod host_values;
 mod named_list;
 mod node_inputs;
@@ -138,7 +140,7 @@ fn convert(
         return Err(vec![refusal(", and it is not known yet what the instances declare")]);
     }
     let whole = |fault: Fault| vec![refusal(&format!(" and cannot be converted: {fault}"))];
-    let document = Document::read(json).map_err(whole)?;
+    let document = Document::read(json, pool).map_err(whole)?;
     let plan = Plan::new(&document, limits.nodes_max, budget).map_err(whole)?;
     let mut conversion = Conversion::new(&plan, pool, budget);
     let (mut writer, mut problems, mut unknown) = (Writer::default(), Problems::default(), None);

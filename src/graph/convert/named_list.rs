@@ -43,6 +43,14 @@ impl<T> NamedList<T> {
         self.entries.get(place).map(|(name, value)| (name.as_str(), value))
     }
 
+    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut T> {
+        self.entries.get_mut(place).map(|(_, value)| value)
+    }
+
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries.iter_mut().map(|(_, value)| value)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -2,7 +2,9 @@
 
 use super::{
     Fault, Notes,
-    editor_format::{Graph, Node},
+    editor_format::Graph,
+    editor_node::Node,
+    group_nodes,
     host_values::HostValues,
     plan::{NESTING_MAX, Plan, Step},
     resolve_links::{Source, Walk},
@@ -25,6 +27,7 @@ use std::{
     ptr,
     rc::Rc,
 };
+use uuid::Uuid;
 
 /// Input in which the editor replaces `%date:…%` and `%Node.widget%`; we do not.
 const PREFIX: &str = "filename_prefix";
@@ -67,7 +70,15 @@ impl<'a, 'p> Conversion<'a, 'p> {
             let named = decorations.filter(|node| !matches!(node.class.as_str(), "Note" | "MarkdownNote"));
             notes.left_out.extend(named.map(|node| format!("{} ({})", clip(&node.id), clip(&node.class))));
         }
-        Self { walk: Walk::new(plan, budget), plan, pool, budget, inner: HashMap::new(), types: Rc::default(), notes }
+        Self {
+            walk: Walk::new(plan, pool, budget),
+            plan,
+            pool,
+            budget,
+            inner: HashMap::new(),
+            types: Rc::default(),
+            notes,
+        }
     }
 
     pub(super) fn finish(self) -> Notes {
@@ -113,8 +124,13 @@ impl<'a, 'p> Conversion<'a, 'p> {
     fn links(&mut self, step: Step) -> Result<NodeLinks<'a>, Fault> {
         let node = self.plan.node_of(step);
         let mut links = NodeLinks::new(self.pool, self.types.clone(), true);
-        for (name, value) in self.plan.scopes[step.scope].values.widgets(step.node) {
-            links.replace(name, Value::Literal(Cow::Borrowed(value)));
+        let host = &self.plan.scopes[step.scope].values;
+        for (name, value) in host.widgets(step.node) {
+            if host.is_group {
+                links.primitives.insert(name.to_owned(), value);
+            } else {
+                links.replace(name, Value::Literal(Cow::Borrowed(value)));
+            }
         }
         for (at, (name, slot)) in node.inputs.iter().enumerate().filter(|(_, (_, slot))| slot.link.is_some()) {
             let value = match self.walk.find(step, at)? {
@@ -122,7 +138,7 @@ impl<'a, 'p> Conversion<'a, 'p> {
                 Source::Primitive(value) => {
                     let mut classes = self.pool.declarations(&node.class);
                     if slot.is_widget || classes.any(|class| class.input(name).is_some_and(Input::is_widget)) {
-                        links.primitives.insert(name, value);
+                        links.primitives.insert(name.to_owned(), value);
                     }
                     continue;
                 }
@@ -188,7 +204,7 @@ struct NodeLinks<'a> {
     /// Places of these values by name.
     places: HashMap<String, usize>,
     /// Values of primitives.
-    primitives: HashMap<&'a str, &'a RawValue>,
+    primitives: HashMap<String, &'a RawValue>,
     pool: &'a FleetCatalog,
     types: Types<'a>,
     /// Whether the values are sent, so that the editor processes their texts.
@@ -235,9 +251,15 @@ impl<'a> Links<'a> for NodeLinks<'a> {
 
 /// Describes a node that no instance can run.
 pub(super) fn unknown_class(node: &Node<'_>) -> String {
+    let class = clip(&node.class);
+    if let Some(group) = group_nodes::group_of(&node.class) {
+        return format!("the group {} is not among the file's extra.groupNodes", clip(group));
+    }
+    if Uuid::try_parse(&node.class).is_ok() {
+        return format!("the subgraph {class} is not among the file's definitions.subgraphs");
+    }
     format!(
-        "no instance is known to have the class {0}; if {0} is a node of the editor only, remove it from the graph",
-        clip(&node.class)
+        "no instance is known to have the class {class}; if {class} is a node of the editor only, remove it from the graph"
     )
 }
 

@@ -2,7 +2,8 @@
 
 use super::{
     Fault,
-    editor_format::{Document, Graph, Mode, Node},
+    editor_format::{Document, Graph},
+    editor_node::{Mode, Node},
     host_values::HostValues,
 };
 use crate::{

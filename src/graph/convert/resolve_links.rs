@@ -3,11 +3,18 @@
 
 use super::{
     Fault,
-    editor_format::{INPUT_NODE, Mode, Node, Slot, Values},
+    editor_format::INPUT_NODE,
+    editor_node::{Mode, Node, Slot, Values},
     plan::{Plan, Step},
     roles::{self, Role},
 };
-use crate::{graph::Budget, problem::clip};
+use crate::{
+    graph::{
+        Budget, FleetCatalog,
+        catalog::{Class, Kind},
+    },
+    problem::clip,
+};
 use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
 
@@ -32,6 +39,7 @@ pub(super) enum Source<'a> {
 
 pub(super) struct Walk<'a, 'p> {
     pub(super) plan: &'p Plan<'a, 'a>,
+    pool: &'a FleetCatalog,
     budget: &'p Budget,
     hops: usize,
     /// Inputs that bypassed nodes pass through, by scope, node, output and wanted type.
@@ -50,8 +58,8 @@ enum Position<'a> {
 type Next<'a> = Result<Result<Source<'a>, Position<'a>>, Fault>;
 
 impl<'a, 'p> Walk<'a, 'p> {
-    pub(super) fn new(plan: &'p Plan<'a, 'a>, budget: &'p Budget) -> Self {
-        Self { plan, budget, hops: 0, passed: HashMap::new() }
+    pub(super) fn new(plan: &'p Plan<'a, 'a>, pool: &'a FleetCatalog, budget: &'p Budget) -> Self {
+        Self { plan, pool, budget, hops: 0, passed: HashMap::new() }
     }
 
     /// Resolves the source of an input of a node that runs.
@@ -100,7 +108,8 @@ impl<'a, 'p> Walk<'a, 'p> {
             return Err(format!("its subgraph has no input {slot}"));
         };
         self.budget.spend_text(name.len());
-        if let Some((at, Slot { link: Some(_), .. })) = node.inputs.find(name) {
+        let by_place = || if node.is_group { node.inputs.get(slot).map(|(_, input)| (slot, input)) } else { None };
+        if let Some((at, Slot { link: Some(_), .. })) = node.inputs.find(name).or_else(by_place) {
             return Ok(Err(Position::Input(outer, at, None)));
         }
         let outermost = self.plan.scopes[outer.scope].values.widget(outer.node, name);
@@ -121,13 +130,15 @@ impl<'a, 'p> Walk<'a, 'p> {
             return Ok(Ok(Source::Nothing));
         }
         if node.mode == Mode::Bypassed {
-            let budget = self.budget;
-            let passed = self.passed.entry((step.scope, step.node, slot, wanted)).or_insert_with(|| {
-                // Its inputs are compared one by one.
-                budget.spend(node.inputs.len() * (1 + wanted.len() / 64));
-                passed_through(node, slot, wanted)
+            let key = (step.scope, step.node, slot, wanted);
+            let passed = self.passed.get(&key).copied().unwrap_or_else(|| {
+                let slots = self.slots_of(node);
+                // They are compared one by one.
+                self.budget.spend(slots.len() * (1 + wanted.len() / 64));
+                passed_through(node, &slots, slot, wanted).and_then(|place| slots[place].1)
             });
-            return Ok(match *passed {
+            self.passed.insert(key, passed);
+            return Ok(match passed {
                 Some(input) => Err(Position::Input(step, input, None)),
                 None => Ok(Source::Nothing),
             });
@@ -153,8 +164,36 @@ impl<'a, 'p> Walk<'a, 'p> {
         Ok(Err(Position::Output(Step { scope: inner, node: origin }, link.slot, wanted)))
     }
 
+    /// Returns the input slots of a node as the editor has them, each with its type and its place in the file: sockets,
+    /// then widgets. Files leave out those of widgets without a link.
+    fn slots_of(&self, node: &'a Node<'a>) -> Vec<(&'a str, Option<usize>)> {
+        let slot = |name: &str, kind: &'a str| {
+            let found = node.inputs.find(name);
+            (found.map_or(kind, |(_, slot)| slot.kind.as_str()), found.map(|(at, _)| at))
+        };
+        if let Some(graph) = node.subgraph.map(|place| &self.plan.document.subgraphs[place]) {
+            return graph.inputs.iter().map(|(name, inlet)| slot(name, &inlet.kind)).collect();
+        }
+        let all = || node.inputs.values().enumerate().map(|(at, slot)| (slot.kind.as_str(), Some(at)));
+        let Some(declared) = self.pool.declarations(&node.class).next().and_then(Class::in_order) else {
+            return all().collect();
+        };
+        // The slots of dynamic inputs depend on what is chosen and linked.
+        if declared.iter().any(|(_, input)| matches!(input.kind, Kind::Dynamic(_) | Kind::Growing(_))) {
+            return all().collect();
+        }
+        let known: HashSet<&str> = declared.iter().map(|(name, _)| *name).collect();
+        let (widgets, sockets): (Vec<_>, Vec<_>) = declared.into_iter().partition(|(_, input)| input.is_widget());
+        let widgets = widgets.into_iter().filter(|(_, input)| !input.is_socketless);
+        let others = node.inputs.iter().enumerate().filter(|(_, (name, _))| !known.contains(name));
+        let others = others.map(|(at, (_, slot))| (slot.kind.as_str(), Some(at)));
+        sockets.into_iter().chain(widgets).map(|(name, input)| slot(name, input.type_name())).chain(others).collect()
+    }
+
     fn primitive(&self, step: Step) -> Source<'a> {
-        let given = self.plan.scopes[step.scope].values.widget(step.node, "value").map(Source::Promoted);
+        let host = &self.plan.scopes[step.scope].values;
+        let as_source = if host.is_group { Source::Primitive } else { Source::Promoted };
+        let given = host.widget(step.node, "value").map(as_source);
         given.unwrap_or_else(|| match &self.plan.node_of(step).values {
             Values::List(values) => values.first().map_or(Source::Nothing, |value| Source::Primitive(value)),
             Values::Named(values) => values.values().next().map_or(Source::Nothing, |value| Source::Primitive(value)),
@@ -175,22 +214,21 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 }
 
-/// Returns the input that a bypassed node passes through as this output: the one at the same index if the types allow
-/// it, otherwise the first of exactly the wanted type, otherwise the first compatible one.
-fn passed_through(node: &Node<'_>, slot: usize, wanted: &str) -> Option<usize> {
-    let inputs = &node.inputs;
-    if inputs.len() == 0 {
+/// Returns the slot that a bypassed node passes through as this output: the one at the same index if the types allow it,
+/// otherwise the first of exactly the wanted type, otherwise the first compatible one.
+fn passed_through(node: &Node<'_>, slots: &[(&str, Option<usize>)], slot: usize, wanted: &str) -> Option<usize> {
+    if slots.is_empty() {
         return None;
     }
     if matches!(wanted, "" | "*") {
-        return Some(if slot < inputs.len() { slot } else { 0 });
+        return Some(if slot < slots.len() { slot } else { 0 });
     }
     let output = node.outputs.get(slot).map_or("", String::as_str);
-    let fits = |input: &Slot| is_linkable(&input.kind, output) && is_linkable(&input.kind, wanted);
-    if inputs.get(slot).is_some_and(|(_, input)| fits(input)) {
+    let fits = |(kind, _): &(&str, Option<usize>)| is_linkable(kind, output) && is_linkable(kind, wanted);
+    if slots.get(slot).is_some_and(fits) {
         return Some(slot);
     }
-    inputs.values().position(|input| input.kind == wanted).or_else(|| inputs.values().position(fits))
+    slots.iter().position(|(kind, _)| *kind == wanted).or_else(|| slots.iter().position(fits))
 }
 
 /// Whether the editor allows linking these types: equal except for case, anything to `*`, or one of a comma-separated

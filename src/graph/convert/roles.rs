@@ -1,6 +1,6 @@
 //! Nodes that exist in the editor only: they are not sent, but some decide where a link comes from.
 
-use super::editor_format::{Node, Values};
+use super::editor_node::{Node, Values};
 use crate::json::raw_value;
 
 /// The part that a node has in the conversion.

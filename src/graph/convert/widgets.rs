@@ -2,7 +2,7 @@
 
 use super::{
     Fault, dynamic_prompts,
-    editor_format::{Node, Values},
+    editor_node::{Node, Values},
     extra_widgets,
     named_list::NamedList,
 };
@@ -159,8 +159,7 @@ impl<'a, L: Links<'a>> List<'a, '_, L> {
             return Ok(());
         }
         let given = by_name(&name).or_else(|| self.left.next());
-        let is_control = |value: &&RawValue| CONTROLS.contains(&value.get()) || OLD_CONTROLS.contains(&value.get());
-        if has_control(&name, input) && self.left.next_if(is_control).is_some() && !is_int(input) {
+        if has_control(&name, input) && self.left.next_if(|value| is_control(value)).is_some() && !is_int(input) {
             // A combo has a filter after its control.
             self.left.next_if(|value| value.get().starts_with('"'));
         }
@@ -203,7 +202,12 @@ fn is_int(input: &Input) -> bool {
     matches!(input.kind, Kind::Int { .. })
 }
 
-fn has_control(name: &str, input: &Input) -> bool {
+/// Whether it is a value of the control beside a seed.
+pub(super) fn is_control(value: &RawValue) -> bool {
+    CONTROLS.contains(&value.get()) || OLD_CONTROLS.contains(&value.get())
+}
+
+pub(super) fn has_control(name: &str, input: &Input) -> bool {
     input.is_widget() && (input.is_seed || (is_int(input) && SEEDS.contains(&name)))
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     CONVERTED_BYTES_MAX,
-    editor_format::Node,
+    editor_node::Node,
     node_inputs::{Inputs, Value},
 };
 use crate::{graph::catalog::Class, json::raw_value};
