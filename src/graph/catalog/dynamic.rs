@@ -17,7 +17,7 @@ const SOCKETS_MAX: usize = 200;
 /// Sockets of a growing group that declares no maximum.
 const SOCKETS_DEFAULT: usize = 100;
 
-/// One choice of a dynamic combo.
+/// A choice of a dynamic combo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::graph) struct Variant {
     /// The value of the combo, a text.

@@ -92,7 +92,7 @@ impl<'a> Document<'a> {
                 }
             }
         }
-        // Inside a subgraph the editor enters nested ones whatever their mode.
+        // Inside a subgraph the editor enters nested ones in any mode.
         root.live.retain(|&place| root.nodes[place].mode == Mode::Runs);
         Ok(Self { root, subgraphs })
     }

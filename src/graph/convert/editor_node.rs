@@ -31,7 +31,7 @@ pub(super) struct Node<'a> {
     /// Whether it stands for a group of an early version of the editor.
     pub(super) is_group: bool,
     pub(super) role: Role,
-    /// Whether the editor made it from a class of an instance, as far as the file tells.
+    /// Whether the file shows that the editor made it from a class of an instance.
     pub(super) is_of_class: bool,
     pub(super) order: i64,
 }

@@ -30,7 +30,7 @@ pub(super) struct Plan<'a, 'd> {
     steps: Vec<Step>,
 }
 
-/// One instance of a graph.
+/// An instance of a graph.
 pub(super) struct Scope<'a, 'd> {
     pub(super) graph: &'d Graph<'a>,
     /// Prefix of the node ids: `55:12:`.

@@ -212,7 +212,7 @@ fn a_subgraph_that_is_off_sends_nothing() {
     assert_eq!(sent(&nested, "20:2:5"), json!({"radius": 4}));
 }
 
-/// The editor has sockets before widgets, whatever the order in the file.
+/// The editor has sockets before widgets, in any order of the file.
 #[test]
 fn a_bypassed_node_hands_on_the_input_that_the_editor_would() {
     let mut blur = node(2, "Blur", &[("radius!", 4), ("image", 1)], json!([3]));
