@@ -242,7 +242,7 @@ impl QueueSettings {
     /// Default room of files of `up`.
     const KEEP_BYTES_OF_UP: KeepBytes = KeepBytes::Percent(80);
 
-    /// Sets what `up` keeps by default: pictures should not be lost on the machine of somebody who changed no setting.
+    /// Sets the defaults of `up`: a new user's pictures should not be lost.
     pub fn default_to_up(&mut self) {
         self.keep_tasks.get_or_insert(Self::KEEP_TASKS_OF_UP);
         self.keep_bytes.get_or_insert(Self::KEEP_BYTES_OF_UP);

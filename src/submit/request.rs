@@ -75,7 +75,7 @@ impl Request {
         Self { id: key.0, is_keyed: true, fingerprint: format!("{:x}", Sha256::digest(body)), ..self }
     }
 
-    /// Makes a request with keys for API nodes ready: its fingerprint must tell nothing of them.
+    /// Makes a request with keys for API nodes ready: its fingerprint must reveal nothing of them.
     ///
     /// # Errors
     /// [`NoSecretKey`] if it has keys and they cannot be encrypted.

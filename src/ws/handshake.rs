@@ -30,7 +30,7 @@ use url::Url;
 const TOKEN_PARAMS: [&str; 8] =
     ["token", "access_token", "accesstoken", "auth_token", "authtoken", "jwt", "auth", "authorization"];
 
-/// The client of a socket, as far as the handshake tells.
+/// The client of a socket, as the handshake shows it.
 pub enum Client {
     /// Logged in by the header.
     LoggedIn(Caller),

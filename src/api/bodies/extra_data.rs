@@ -1,4 +1,5 @@
-//! `extraData`: what an instance gets beside the graph, i.e. keys for API nodes and `extra_pnginfo`. No message repeats a key.
+//! `extraData`: data that an instance gets beside the graph, i.e. keys for API nodes and `extra_pnginfo`. No message repeats a
+//! key.
 
 use crate::{
     api::{

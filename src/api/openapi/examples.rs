@@ -57,6 +57,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
             json!({
                 "workflow": workflow, "params": listed, "randomizeSeeds": "all", "autoMap": true, "priority": "high",
                 "timeoutMs": 600_000, "startBy": "2100-01-01T00:00:00.000Z", "maxAttempts": 3, "metadata": { "order": 7 },
+                "extraData": { "extra_pnginfo": { "order": 7 } },
             }),
         ),
         (
@@ -97,7 +98,7 @@ fn answers() -> Vec<(&'static str, Value)> {
     instance["history"] = json!([{ "at": "2024-01-01T00:00:00.000Z", "phase": "up" }]);
     let config = json!({
         "servers": [{ "id": "server-1", "name": "主服务器", "ip": "127.0.0.1", "ports": [8001], "enabled": true,
-            "scheme": "http", "basePath": "", "headers": {} }],
+            "scheme": "http", "basePath": "", "headers": {}, "extraData": {} }],
         "healthCheck": { "interval": 30_000, "timeout": 10_000, "failuresToDown": 3 }, "version": 7,
     });
     let flow = json!({ "name": "text-to-image", "version": 1, "latestVersion": 1, "versions": [1], "description": "A picture of a text",

@@ -63,42 +63,25 @@ pub(in crate::api) struct TaskBody {
     /// Your own object, at most 4,096 bytes of JSON; returned with the task.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Value>,
-    /// What the instance gets beside the graph.
+    /// Data that the instance gets beside the graph.
     extra_data: Option<ExtraDataBody>,
 }
 
-/// What an instance gets beside the graph.
+/// Data that an instance gets beside the graph.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ExtraDataBody {
     /// Key of the account that API nodes (Kling, Gemini, …) use. It is encrypted where it is stored, deleted when the task
     /// ends, and never shown.
-    #[schema(min_length = 1, max_length = 8_192, write_only)]
+    #[schema(min_length = 1, max_length = 8_192)]
     api_key_comfy_org: Option<String>,
     /// Token of a login at comfy.org, in the place of a key.
-    #[schema(min_length = 1, max_length = 8_192, write_only)]
+    #[schema(min_length = 1, max_length = 8_192)]
     auth_token_comfy_org: Option<String>,
     /// Your own metadata of the results, at most 1 MiB of JSON. `workflow` is the submitted graph if that is in the editor's
     /// format.
     #[schema(value_type = Option<Object>)]
     extra_pnginfo: Option<Value>,
-}
-
-/// Keys for a retry.
-#[derive(ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::api) struct RetryBody {
-    extra_data: Option<NodeKeysBody>,
-}
-
-/// Keys for API nodes.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NodeKeysBody {
-    #[schema(min_length = 1, max_length = 8_192, write_only)]
-    api_key_comfy_org: Option<String>,
-    #[schema(min_length = 1, max_length = 8_192, write_only)]
-    auth_token_comfy_org: Option<String>,
 }
 
 /// The workflow.

@@ -22,14 +22,14 @@ use axum::{
 use std::time::Instant;
 
 /// Puts the task back into its lane with new attempts, and returns it. Until it ends again, a repeat changes nothing. A task
-/// that had keys for API nodes needs them again, in the body.
+/// that had keys for API nodes needs them again, as the JSON body `{"extraData": {"api_key_comfy_org": "…"}}`.
 #[utoipa::path(
     post, path = "/api/tasks/{id}/retry", operation_id = "retryTask", tag = "tasks",
     params(("id" = crate::task::TaskId, Path, description = "the task")),
-    request_body(content = Option<crate::api::openapi::RetryBody>, description = "keys for API nodes, which are gone since the task ended"),
     responses((status = 200, description = "the task", body = crate::api::openapi::Envelope<TaskView>)),
     extensions(("x-errors" = json!([
-        "not_found", "task_ended", "task_not_ended", "workflow_gone", "keys_gone", "no_such_file", "unsupported_media_type", "too_large", "rate_limited",
+        "not_found", "task_ended", "task_not_ended", "workflow_gone", "keys_gone", "no_such_file", "invalid_json", "invalid_request", "unknown_field",
+        "unsupported_media_type", "too_large", "rate_limited",
         "queue_full", "queue_memory_full", "secret_key_missing"
     ])))
 )]

@@ -1,4 +1,4 @@
-//! Keys for API nodes, and `extra_pnginfo`: an instance gets them, and nobody else reads a key.
+//! Keys for API nodes, and `extra_pnginfo`: an instance gets them, and no key can be read.
 
 use super::{Stack, WAIT_MAX, Watcher, eventually};
 use crate::support::raw::Reply;

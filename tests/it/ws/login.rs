@@ -93,7 +93,7 @@ async fn a_token_in_a_subprotocol_is_no_login() {
     assert_eq!(raw_close_code(&mut stream).await, Some(4408));
 }
 
-/// Bug report 27: the client is told at once, not after the time limit of the login.
+/// Bug report 27: the client is answered at once, not after the time limit of the login.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_in_the_url_is_answered_at_once_with_the_right_way() {
     let stage = Stage::start_with(quick(Duration::from_secs(600)), |_| {}).await;
