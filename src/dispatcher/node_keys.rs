@@ -70,7 +70,8 @@ impl AttemptKeys {
     }
 
     /// Masks the keys in the outcome of a prompt.
-    pub(crate) fn masked_ending(&self, ending: PromptResult) -> PromptResult {
+    pub(crate) fn masked_ending(&self, mut ending: PromptResult) -> PromptResult {
+        ending.warnings.iter_mut().for_each(|warning| self.keys.mask(&mut warning.message));
         let outcome = match ending.outcome {
             PromptOutcome::Failed(failure) => PromptOutcome::Failed(self.masked(failure)),
             other => other,
