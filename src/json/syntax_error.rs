@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 /// Letters shown on each side of the place.
 const SHOWN_CHARS: usize = 20;
 
+/// Names of members that hold secrets. Of a text that has one, nothing is shown: it may be the secret.
+const SECRET_NAMES: [&str; 4] = ["_comfy_org", "password", "\"token\"", "\"headers\""];
+
 /// Tokens of other languages, with the cure.
 const TOKENS: [(&str, &str); 17] = [
     ("-Infinity", "Infinity is no JSON: write a number, or null"),
@@ -36,7 +39,7 @@ pub(crate) fn explain(json: &str, error: &serde_json::Error) -> String {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     let mut message = format!("line {line}, column {column}: {why}");
-    if !json.is_empty() {
+    if !json.is_empty() && !SECRET_NAMES.iter().any(|name| json.contains(name)) {
         // Writing to a text never fails.
         let _written = write!(message, "; near {}", around(json, place));
     }
@@ -154,6 +157,19 @@ mod tests {
             if let Err(error) = serde_json::from_str::<&RawValue>(&json) {
                 explain(&json, &error);
             }
+        }
+    }
+
+    #[test]
+    fn nothing_is_shown_of_a_text_with_a_secret() {
+        for json in [
+            r#"{"extraData": {"api_key_comfy_org": "comfyui-0000" "x"}}"#,
+            r#"{"password": "comfyui-0000",}"#,
+            r#"{"servers": [{"headers": {"Authorization": "comfyui-0000",}}]}"#,
+        ] {
+            let error = serde_json::from_str::<serde_json::Value>(json).unwrap_err();
+            let message = explain(json, &error);
+            assert!(!message.contains("0000") && message.contains("column"), "{message}");
         }
     }
 }
