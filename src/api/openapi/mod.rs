@@ -13,8 +13,8 @@ mod tighten;
 
 pub(super) use super::http::envelope::Envelope;
 pub(super) use schemas::{
-    ConfigBody, Form, Health, Include, LoginBody, Nodes, RetryBody, Submitted, SwitchBody, TaskBody, Unhealthy,
-    UploadForm, WorkflowBody,
+    ConfigBody, Form, Health, Include, LoginBody, Nodes, Submitted, SwitchBody, TaskBody, Unhealthy, UploadForm,
+    WorkflowBody,
 };
 
 use axum::{
