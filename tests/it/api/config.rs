@@ -16,7 +16,7 @@ async fn a_config_is_replaced_and_read_back() {
         json!({"servers": [], "healthCheck": {"interval": 30_000, "timeout": 10_000, "failuresToDown": 3}, "version": 0})
     );
     let put = json!({"servers": [{"id": "server-1", "name": "主服务器", "ip": "127.0.0.1", "ports": [8001, 8002], "enabled": true,
-        "scheme": "http", "basePath": "", "headers": {}}], "healthCheck": {"interval": 200, "timeout": 5_000, "failuresToDown": 2}});
+        "scheme": "http", "basePath": "", "headers": {}, "extraData": {}}], "healthCheck": {"interval": 200, "timeout": 5_000, "failuresToDown": 2}});
     let answer = api.put("/api/config", &put).await;
     let written = data(&answer);
     assert_eq!((&written["servers"], &written["healthCheck"]), (&put["servers"], &put["healthCheck"]));
