@@ -17,7 +17,7 @@ use crate::{
     task::{FileId, Warning, WorkflowName},
 };
 use serde_json::value::RawValue;
-use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// User that all publications count as: there is one administrator.
 const PUBLISHER: &str = "";
@@ -26,15 +26,13 @@ const PUBLISHER: &str = "";
 #[derive(Debug)]
 pub struct Publication<'a> {
     /// Graph, in the format of ComfyUI's API or of its editor.
-    pub graph: Cow<'a, RawValue>,
+    pub graph: &'a RawValue,
     /// Declared params: `{name: {"target"?,"type",…}}`; `None` = none.
     pub params: Option<&'a RawValue>,
     /// The publisher's description.
     pub description: Option<String>,
     /// Newest version to replace, 0 = none; `None` = any.
     pub expected: Option<u64>,
-    /// Warnings about the request itself.
-    pub notes: Vec<Warning>,
 }
 
 /// A publication and everything that checking it reads, for another thread.
@@ -67,9 +65,9 @@ impl Publication<'_> {
         submitter: &Submitter,
         name: &WorkflowName,
     ) -> Result<(StoredWorkflow, Vec<Warning>)> {
-        let (queue, expected, mut notes) = (&submitter.queue, self.expected, self.notes);
+        let (queue, expected) = (&submitter.queue, self.expected);
         let mut checking = Checking {
-            graph: self.graph.into_owned(),
+            graph: self.graph.to_owned(),
             params: self.params.map(ToOwned::to_owned),
             description: self.description,
             fleet: submitter.catalogs.current().await,
@@ -96,10 +94,7 @@ impl Publication<'_> {
         match queue.publish_workflow(name, new, expected, WORKFLOW_LIMITS).await? {
             WorkflowWritten::Written(version) | WorkflowWritten::Same(version) => {
                 match queue.workflow(name, Some(version)).await? {
-                    WorkflowFound::Found(workflow) => {
-                        notes.extend(warnings);
-                        Ok((*workflow, notes))
-                    }
+                    WorkflowFound::Found(workflow) => Ok((*workflow, warnings)),
                     WorkflowFound::NoSuchName(_) | WorkflowFound::NoSuchVersion(_) => Err(Error::WorkflowDeleted),
                 }
             }

@@ -9,6 +9,7 @@ use crate::{
     json::raw_value,
     problem::Problem,
     submit::Publication,
+    task::Warning,
 };
 
 const KNOWN: [&str; 4] = ["workflow", "description", "params", "version"];
@@ -19,8 +20,8 @@ const DESCRIPTION_CHARS_MAX: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct PublicationBody<'a> {
     members: Members<'a>,
-    /// A graph that is not under `workflow`.
-    found: Option<Found<'a>>,
+    /// The graph, or the reason why it cannot be told.
+    found: std::result::Result<Option<Found<'a>>, Problem>,
 }
 
 impl<'a> PublicationBody<'a> {
@@ -32,11 +33,12 @@ impl<'a> PublicationBody<'a> {
         let lacks_graph = crate::json::member(text, "workflow").is_none();
         let wrapped = if lacks_graph { wrapping::in_body(text, &KNOWN) } else { Ok(None) };
         if let Some(found) = wrapped.map_err(|problem| ApiError::InvalidRequest(vec![problem]))? {
-            return Ok(Self { members: Members::parse("{}")?, found: Some(found) });
+            return Ok(Self { members: Members::parse("{}")?, found: Ok(Some(found)) });
         }
         let members = Members::parse(text)?;
         members.only(&KNOWN)?;
-        Ok(Self { members, found: None })
+        let found = members.get("workflow").map(wrapping::in_member).transpose();
+        Ok(Self { members, found })
     }
 
     /// Returns the version that the body expects to replace.
@@ -48,7 +50,7 @@ impl<'a> PublicationBody<'a> {
     ///
     /// # Errors
     /// Every problem of the members.
-    pub(crate) fn publication(&self, expected: Option<u64>) -> Result<Publication<'a>> {
+    pub(crate) fn publication(&self, expected: Option<u64>) -> Result<Publication<'_>> {
         let members = &self.members;
         let mut flaws = Vec::new();
         let object = |name: &'static str, flaws: &mut Vec<Problem>| {
@@ -59,18 +61,17 @@ impl<'a> PublicationBody<'a> {
             value
         };
         let params = object("params", &mut flaws);
-        let found = match &self.found {
-            Some(found) => Ok(Some(found.clone())),
-            None => members.get("workflow").map(wrapping::in_member).transpose(),
+        let workflow = match &self.found {
+            Ok(found) => found.as_ref(),
+            Err(problem) => {
+                flaws.push(problem.clone());
+                None
+            }
         };
-        let workflow = found.unwrap_or_else(|problem| {
-            flaws.push(problem);
-            None
-        });
-        if workflow.as_ref().is_some_and(|found| !raw_value::is_object(&found.graph)) {
+        if workflow.is_some_and(|found| !raw_value::is_object(&found.graph)) {
             flaws.push(Problem::shape("/workflow", "not_an_object", "`workflow` must be an object"));
         }
-        if members.get("workflow").is_none() && self.found.is_none() {
+        if matches!(self.found, Ok(None)) {
             let message = "what is published is a `workflow`: ComfyUI's \"Export (API)\"";
             flaws.push(Problem::shape("/workflow", "missing", message));
         }
@@ -89,7 +90,11 @@ impl<'a> PublicationBody<'a> {
             flaws.push(Problem::shape("/version", "not_an_integer", "`version` must be a whole number, not negative"));
         }
         let (Some(workflow), true) = (workflow, flaws.is_empty()) else { return Err(ApiError::InvalidRequest(flaws)) };
-        let (graph, notes) = (workflow.graph, workflow.warning.into_iter().collect());
-        Ok(Publication { graph, params, description: description.flatten(), expected, notes })
+        Ok(Publication { graph: &workflow.graph, params, description: description.flatten(), expected })
+    }
+
+    /// Returns the warning about a graph in another wrapping.
+    pub(crate) fn warning(&self) -> Option<Warning> {
+        self.found.as_ref().ok()?.as_ref()?.warning.clone()
     }
 }

@@ -178,7 +178,7 @@ pub(crate) async fn publish(
     let body = PublicationBody::parse(strict_json::check_submission(&bytes)?)?;
     let publication = body.publication(expected_version(&headers, body.version())?)?;
     let (workflow, warnings) = Box::pin(state.submitter.publish(&name, publication)).await?;
-    Ok(shown(workflow, warnings))
+    Ok(shown(workflow, body.warning().into_iter().chain(warnings).collect()))
 }
 
 /// Deletes all versions; tasks keep the graph that they were made from. Idempotent.

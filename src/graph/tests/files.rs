@@ -1,7 +1,7 @@
 //! params.md, Files: files at URLs, and the assets of ComfyUI's API v2.
 
 use super::{LIMITS, Options, Problem, Resolved, Workflow, assert_changes, assert_refused, raw, with};
-use crate::graph::{Catalog, FleetCatalog, Member};
+use crate::graph::{Catalog, FleetCatalog, Member, OwnFiles};
 use crate::task::{FileId, InstanceId};
 use std::sync::Arc;
 
@@ -149,7 +149,6 @@ fn directives_for_params_are_refused_in_the_graph() {
         (r#"{"$force":5}"#, "workflow_bad_directive"),
         (r#"{"\u0024literal":5}"#, "workflow_bad_directive"),
         (r#"{"\u0024file":5}"#, "workflow_bad_file"),
-        (r#""data:image/png;base64,aGk=""#, "workflow_bad_file"),
     ] {
         let problems = resolved(&load(value), "{}", Some(&pool)).expect_err(value);
         let found = (problems.len(), problems[0].pointer.as_str(), problems[0].code.as_str());
@@ -160,8 +159,35 @@ fn directives_for_params_are_refused_in_the_graph() {
     // An object of another application, and a text in an input that takes no file.
     let own = r#"{"1":{"class_type":"Load","inputs":{"image":{"$schema":"x"},"note":"data:text/plain,x"}}}"#;
     assert_eq!(resolved(own, "{}", None).unwrap().workflow.to_json().get(), own);
-    let problems =
-        resolved(&load("\"a.png\""), r#"{"1.image":"data:image/png;base64,aGk="}"#, Some(&pool)).unwrap_err();
-    assert_eq!((problems[0].pointer.as_str(), problems[0].code.as_str()), ("/params/1.image", "param_bad_directive"));
-    assert!(problems[0].message.contains("$base64"), "{}", problems[0].message);
+}
+
+/// Bug reports 12, 17 and 19.
+#[test]
+fn a_file_given_as_a_text_is_the_file() {
+    let pool = pool();
+    let id = FileId::new();
+    let own = OwnFiles::new("http://files.example", None);
+    let resolved = |graph: &str, params: &str| {
+        let options = Options { pool: Some(&pool), own: Some(&own), ..Options::default() };
+        crate::graph::resolve(&Workflow::parse(raw(graph), LIMITS).unwrap(), raw(params), &options).unwrap()
+    };
+    for text in [
+        format!("\"{id}\""),
+        format!("\"http://files.example/upload/file/{id}?expires=1&signature=x\""),
+        format!("\"/upload/file/{id}\""),
+        format!("{{\"$file\":\"http://files.example/upload/file/{id}\"}}"),
+        format!("{{\"$url\":\"http://files.example/upload/file/{id}\"}}"),
+    ] {
+        for found in [resolved(&load(&text), "{}"), resolved(&load("\"a.png\""), &format!("{{\"1.image\":{text}}}"))] {
+            assert_eq!(found.workflow.to_json().get(), load("null"), "{text}");
+            assert_eq!((found.files[0].file_id, found.remote.len()), (id, 0), "{text}");
+        }
+    }
+    let data = r#""data:image/png;base64,aGk=""#;
+    for (found, pointer) in [
+        (resolved(&load(data), "{}"), "/workflow/1/inputs/image"),
+        (resolved(&load("\"a.png\""), &format!("{{\"1.image\":{data}}}")), "/params/1.image"),
+    ] {
+        assert_eq!((found.inline[0].pointer.as_str(), found.inline[0].directive.as_str()), (pointer, data));
+    }
 }

@@ -32,7 +32,7 @@ use extra_data::ExtraDataArgs;
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::value::{RawValue, to_raw_value};
 use std::{path::PathBuf, time::Duration};
-use submit_request::{Members, SubmitRequest, Uploads, has_files, read_json};
+use submit_request::{Members, SubmitRequest, Uploads, has_files, read_json, split_body};
 
 /// Settings of `submit`.
 #[derive(Debug, Args)]
@@ -161,9 +161,10 @@ async fn accepted(api: &Api, args: &SubmitArgs, answer: &Answer) -> Result<(), E
 fn request(args: &SubmitArgs) -> Result<SubmitRequest, Error> {
     let timeout_ms = args.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     let metadata = args.metadata.as_deref().map(serde_json::from_str::<Box<RawValue>>).transpose();
+    let (workflow, params) = split_body(workflow(args)?)?;
     Ok(SubmitRequest {
-        workflow: workflow(args)?,
-        params: Members::new(),
+        workflow,
+        params,
         count: args.count,
         sweep: Members::new(),
         priority: args.priority.clone(),

@@ -13,7 +13,7 @@ use crate::{
         error::Error,
         term::output,
     },
-    json,
+    json::{self, raw_value},
 };
 use reqwest::Method;
 use serde::{Serialize, Serializer};
@@ -76,6 +76,27 @@ impl<T: Serialize> Serialize for Members<T> {
     }
 }
 
+/// Splits a file that is a whole body, `{"workflow": …, "params": …}`, into both. Any other file is the workflow.
+pub(crate) fn split_body(file: Box<RawValue>) -> Result<(Box<RawValue>, Members<Box<RawValue>>), Error> {
+    let none = |file| Ok((file, Members::new()));
+    let Some(members) = raw_value::members(&file) else { return none(file) };
+    let Some((_, workflow)) = members.iter().find(|(name, _)| name == "workflow") else { return none(file) };
+    // A node may have this id.
+    if raw_value::members(workflow).is_some_and(|node| node.iter().any(|(name, _)| name == "class_type")) {
+        return none(file);
+    }
+    if let Some((name, _)) = members.iter().find(|(name, _)| name != "workflow" && name != "params") {
+        return Err(Error::Usage(format!("the file is a whole body with `{name}`: give that as a flag")));
+    }
+    let params = members.iter().find(|(name, _)| name == "params").map_or(Some(Vec::new()), |(_, params)| {
+        Some(raw_value::members(params)?.into_iter().map(|(name, value)| (name, value.to_owned())).collect())
+    });
+    match params {
+        Some(params) => Ok(((*workflow).to_owned(), Members(params))),
+        None => Err(Error::Usage("the `params` in the file must be an object".to_owned())),
+    }
+}
+
 /// Whether any value is a file to upload.
 pub(crate) fn has_files(params: &[Param], sweeps: &[Sweep]) -> bool {
     let values = params.iter().map(|param| &param.value).chain(sweeps.iter().flat_map(|sweep| &sweep.values));
@@ -96,6 +117,8 @@ impl Uploads {
         sweeps: Vec<Sweep>,
     ) -> Result<(), Error> {
         for Param { key, value } in params {
+            // A flag wins over the file.
+            request.params.0.retain(|(other, _)| *other != key);
             request.params.0.push((key, self.value(api, value).await?));
         }
         for Sweep { key, values: given } in sweeps {
