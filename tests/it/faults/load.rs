@@ -240,8 +240,10 @@ fn body(kind: &Kind, seed: u64) -> Value {
             json!({"workflow": graph, "params": {"2.seed": seed}, "maxAttempts": 2})
         }
         Kind::Invalid => {
-            let unlinked = json!({"class_type": "SaveImage", "inputs": {"filename_prefix": format!("x{seed}")}});
-            json!({"workflow": {"1": unlinked}})
+            // Only the instance can know that the file is missing.
+            let load = json!({"class_type": "LoadImage", "inputs": {"image": format!("missing-{seed}.png")}});
+            let save = json!({"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}});
+            json!({"workflow": {"1": load, "2": save}})
         }
         Kind::Upload(file) => json!({
             "workflow": {
