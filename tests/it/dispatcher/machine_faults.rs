@@ -1,4 +1,4 @@
-//! Whose fault the error of a node is: the machine's, the memory's, the task's, or unknown; and what follows from it.
+//! Errors of nodes: the fault of the machine, of its memory, of the task, or unknown; and what follows from each.
 
 use crate::support::{
     eventually,
@@ -115,7 +115,7 @@ async fn an_unexplained_failure_of_the_only_instance_is_final_and_says_so() {
     assert!(task["error"]["message"].as_str().unwrap().contains("no other instance"), "{task}");
 }
 
-/// One graph that breaks every machine does not quarantine the fleet. What it made before is its partial result.
+/// A graph that breaks every machine does not quarantine the fleet. What it made before is its partial result.
 #[tokio::test]
 async fn a_graph_that_breaks_machines_fails_on_the_second() {
     let stack = Stack::start(3, 1).await;

@@ -104,7 +104,7 @@ pub async fn a_machine_fault_quarantines_the_instance_and_costs_no_attempt(world
     audit(world, 1).unwrap();
 }
 
-/// One bad graph must not quarantine the fleet.
+/// A bad graph must not quarantine the fleet.
 pub async fn a_task_that_breaks_two_sound_machines_is_their_cause(world: &World) {
     let killer = world.enqueue().await;
     let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
