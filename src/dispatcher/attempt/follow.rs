@@ -1,8 +1,12 @@
 //! Follows a submitted prompt to its end. WebSocket events are hints; the instance's REST answers are the truth.
 
 use super::{
-    context::AttemptContext, last_words::LastWords, outputs::early_outputs::EarlyCollector,
-    record_progress::ProgressRecorder, recover::PriorRun, stage_error::StageError, watchdog::Watchdog,
+    context::AttemptContext,
+    outputs::early_outputs::EarlyCollector,
+    record_progress::ProgressRecorder,
+    recover::PriorRun,
+    stage_error::StageError,
+    watchdog::{Watchdog, last_words::LastWords},
 };
 use crate::{
     comfy::{Client, Error, NodeWeights, ProgressTracker, PromptEvent, PromptResult, PromptStatus},

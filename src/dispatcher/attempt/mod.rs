@@ -2,11 +2,9 @@
 
 pub(super) mod cancel_prompt;
 pub(super) mod context;
-mod end_early;
 pub(super) mod follow;
 pub(super) mod input_cache;
 pub(super) mod inputs;
-pub(super) mod last_words;
 mod node_failure;
 pub(super) mod outputs;
 pub(super) mod record_progress;

@@ -1,5 +1,7 @@
 //! Ends an attempt: stores its outputs, settles the task, and reports the ending.
 
+mod end_early;
+
 use super::{
     context::AttemptContext,
     follow::Finished,

@@ -1,10 +1,11 @@
 //! Decides when a followed prompt is given up: time limits, silence, an instance that does not answer or executes
 //! nothing.
 
+pub(crate) mod last_words;
+
 use super::{
     cancel_prompt::{IGNORES_INTERRUPT, cancel_prompt},
     context::AttemptContext,
-    last_words::LastWords,
     stage_error::StageError,
 };
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     dispatcher::shared::lock,
     task::{Failure, FailureKind},
 };
+use last_words::LastWords;
 use std::time::Duration;
 use tokio::time::Instant;
 

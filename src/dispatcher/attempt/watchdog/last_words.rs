@@ -1,8 +1,8 @@
 //! Last message of an instance about a prompt, for the error of one that went silent.
 
-use super::{context::AttemptContext, node_failure::node_words};
 use crate::{
     comfy::PromptEvent,
+    dispatcher::attempt::{context::AttemptContext, node_failure::node_words},
     task::{Failure, FailureKind},
 };
 use std::time::Duration;

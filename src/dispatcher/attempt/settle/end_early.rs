@@ -1,17 +1,16 @@
 //! Ends an attempt whose stages did not all complete: retries it, returns the task to the queue, or fails it.
 
-use super::{
-    cancel_prompt::cancel_prompt,
-    context::AttemptContext,
-    node_failure,
-    outputs::early_outputs::EarlyCollector,
-    restore_claim::reclaim,
-    settle::{Collecting, end_of, release},
-    stage_error::StageError,
-};
+use super::{Collecting, end_of, release};
 use crate::{
     clock::since_boot,
-    dispatcher::{instance::runs::RunEnd, redis_retry::until_answered},
+    dispatcher::{
+        attempt::{
+            cancel_prompt::cancel_prompt, context::AttemptContext, node_failure,
+            outputs::early_outputs::EarlyCollector, restore_claim::reclaim, stage_error::StageError,
+        },
+        instance::runs::RunEnd,
+        redis_retry::until_answered,
+    },
     metrics,
     queue::{NodeFault, Written},
     task::{Failure, FailureKind, InstanceId, Outcome, Output},
@@ -19,7 +18,11 @@ use crate::{
 
 impl AttemptContext {
     /// Ends an attempt whose stages did not all complete.
-    pub(super) async fn end_early(&mut self, error: StageError, early: &mut EarlyCollector) -> RunEnd {
+    pub(in crate::dispatcher::attempt) async fn end_early(
+        &mut self,
+        error: StageError,
+        early: &mut EarlyCollector,
+    ) -> RunEnd {
         let (task, attempt) = (self.claim.task, self.claim.attempt);
         self.spans.leave(&error);
         let (store, stored) = (self.output_store(), early.stop().await);
