@@ -30,20 +30,14 @@
 //! | `replica` | `--durability-replicas` replicas have it (WAIT) | nothing is lost if one of them takes over | the same |
 //!
 //! Nothing is lost if the number is that of all replicas, also those with `replica-priority 0`: WAIT does not say which of
-//! them confirmed. With a smaller one a failover may promote a replica that did not confirm: a primary that was paused for about as long as the Sentinels
-//! wait can have a write confirmed by a replica that does not follow the new primary yet, and that write is lost. The
-//! check of the server warns about it. While fewer replicas are connected than must confirm, writes get 503 and claimed
-//! tasks wait: after a failover, until the old primary is back or the number is lowered.
+//! them confirmed. With a smaller one a failover may promote one that did not, and the write is lost; the check of the
+//! server warns. While fewer are connected than must confirm, writes get 503 and claimed tasks wait.
 //!
-//! A server whose replicas did not confirm within the last half second is asked before it is written to: a primary that was
-//! replaced while it was paused accepts nothing when it goes on. What it is sent in that half second, and progress, readers
-//! may see before a replica has it: a failover takes it back, and it comes again.
-//!
-//! The same confirmation is needed for a claim before its prompt is submitted (`check_claim.lua`): a dispatcher that is cut
-//! off together with the old primary submits nothing, because that primary cannot confirm, and the new one gives the task
-//! to another instance. Prompts submitted before are found at their instance. With `fsync` on a Redis that syncs its file
-//! once a second claims are not confirmed: a claim lost with its dispatcher and with the last second of that file may run
-//! again.
+//! A server whose replicas did not confirm within half a second is asked before it is written to: a primary that was
+//! replaced while it was paused accepts nothing when it goes on. A claim is confirmed too, before its prompt is submitted
+//! (`check_claim.lua`): a dispatcher cut off with the old primary submits nothing that the new one gives to another
+//! instance. With `fsync` on a Redis that syncs once a second claims are not confirmed: one lost with its dispatcher and
+//! that second may run again.
 //!
 //! A write that was not confirmed in time is a 503; the client repeats it with the same `Idempotency-Key`. No script is
 //! ever applied in part. If Redis loses writes, no task ends in an impossible state and no instance gets stuck:
@@ -60,15 +54,13 @@
 //!
 //! Each connection has a supervisor (`redis/supervisor`). It asks with a PING after 2 s without an answer, and gives up a
 //! connection whose oldest command has no answer for 5 s: fred reconnects it, with a new discovery; if that has no answer
-//! within 2.5 s, a new client takes its place. Users take the current client for each call. ASK is not followed: while the
-//! slot is being moved key by key, a script must not run at the other node.
+//! within 2.5 s, a new client takes its place. ASK is not followed: a script must not run at the node to which the slot moves.
 //!
 //! # The fence
 //!
 //! A process keeps the id of its installation (`meta`), and each of its script calls names it. A Redis that was emptied
 //! or replaced refuses them with [`Error::Lost`], so that no task waits for ever in an empty system; a cluster node that
-//! has only a part of the keys of our slot, because it is being moved key by key, answers TRYAGAIN. Both end by
-//! themselves when the data is back.
+//! has only a part of the keys of our slot, which is being moved, answers TRYAGAIN. Both end when the data is back.
 //!
 //! # Keys
 //!
@@ -334,8 +326,7 @@ impl Queue {
         }
     }
 
-    /// The clients whose confirmation a claim needs before its prompt is submitted: a dispatcher that is cut off together
-    /// with an old primary would otherwise run what the new one gives to another dispatcher.
+    /// The clients whose confirmation a claim needs before its prompt is submitted.
     fn claims_durably(&self) -> Option<&Durable> {
         self.inner.durable.as_deref().filter(|durable| durable.confirms_at_once())
     }

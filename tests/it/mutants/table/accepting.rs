@@ -68,8 +68,8 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "claim",
-        "    and now - tonumber(task.queued) <= AVOID_MS\n",
-        "",
+        " and now - tonumber(task.queued) <= AVOID_MS\n",
+        "\n",
         "an_avoided_instance_may_claim_after_five_seconds",
     ),
     mutant("claim", "elseif not can_run(task) then", "elseif false then", "a_task_runs_only_on_eligible_instances"),
@@ -204,7 +204,12 @@ pub const MUTANTS: &[Mutant] = &[
         "task.created",
         "the_age_of_a_revived_task_counts_from_its_revival",
     ),
-    mutant("claim", "not is_overdue(task) and ", "", "an_overdue_task_is_not_claimed"),
+    mutant(
+        "claim",
+        "elseif is_overdue(task) or is_avoided(task) then",
+        "elseif is_avoided(task) then",
+        "an_overdue_task_is_not_claimed",
+    ),
     mutant(
         "claim",
         "tonumber(task.start_by) <= now",
