@@ -33,7 +33,6 @@ fn task(state: TaskState, attempts: &[(u64, Option<u64>)]) -> Task {
         finished_ms: None,
         expires_ms: None,
         retry_at_ms: None,
-        prefers: None,
         start_by_ms: None,
         progress: Progress::default(),
         outputs: Vec::new(),
