@@ -101,7 +101,7 @@ const TEXTS: [&str; 13] = [
 const RAW: [&str; 5] = ["hdr", "ksplat", "splat", "stl", "tga"];
 
 /// Extensions of files that are archives with a content of their own.
-const ARCHIVES: [&str; 6] = ["3mf", "npz", "spz", "tgz", "usdz", "gz"];
+const ARCHIVES: [&str; 6] = ["3mf", "gz", "npz", "spz", "usdz", "zip"];
 
 /// Extensions that make a browser or a system execute the file, regardless of its bytes.
 const ACTIVE: [&str; 27] = [
@@ -136,6 +136,8 @@ pub fn content_type(head: &[u8], filename: &str) -> &'static str {
         },
         Some("video/x-matroska") if by_extension == "video/webm" => by_extension,
         Some("application/zip" | "application/gzip") if ARCHIVES.contains(&extension.as_str()) => by_extension,
+        // Another name than that of an archive is a wrong name.
+        Some("application/zip" | "application/gzip") => BYTES,
         // Uncompressed data that begins by chance as another format does.
         Some(found) if RAW.contains(&extension.as_str()) && !found.starts_with("text/") => by_extension,
         Some("audio/opus") => "audio/ogg",

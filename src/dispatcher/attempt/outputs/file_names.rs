@@ -65,8 +65,10 @@ impl FileNames {
 /// `img_00001_` → `img`: the counter of ComfyUI, which says nothing once each task has a folder of its own.
 fn without_counter(stem: &str) -> &str {
     let head = stem.trim_end_matches('_');
+    let is_counter = |text: &str| text.len() >= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
     match head.rsplit_once('_') {
-        Some((prefix, counter)) if counter.len() >= 3 && counter.bytes().all(|byte| byte.is_ascii_digit()) => prefix,
+        Some((prefix, counter)) if is_counter(counter) => prefix,
+        None if is_counter(head) && head.len() < stem.len() => "",
         _ => head,
     }
 }
