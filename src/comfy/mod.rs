@@ -144,7 +144,7 @@ pub struct PromptResult {
     pub outcome: PromptOutcome,
     /// Every file with a usable name, and every value, in the order of the graph's nodes.
     pub outputs: Vec<NodeOutput>,
-    /// What was left out of them, and why.
+    /// Warnings about files and values that were left out, with the reasons.
     pub warnings: Vec<OutputWarning>,
     /// The reason for which not all outputs can be fetched, here or elsewhere: an unusable file name, or too many.
     pub fault: Option<Failure>,

@@ -20,7 +20,7 @@ use std::{collections::HashMap, ops::ControlFlow};
 pub(super) struct Collected {
     /// Files and values, in the order of the graph's nodes.
     pub(super) outputs: Vec<NodeOutput>,
-    /// What was left out, and why.
+    /// Warnings about files and values that were left out, with the reasons.
     pub(super) warnings: Vec<OutputWarning>,
     /// The reason for which not all files can be fetched: an unusable name, or too many.
     pub(super) fault: Option<Failure>,

@@ -98,7 +98,7 @@ pub struct Claim {
     pub keys: Option<String>,
 }
 
-/// What the call that ends an attempt records besides its outcome.
+/// Facts that the call that ends an attempt records besides its outcome.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SettleFacts<'a> {
     /// Whether a failure ends the task even if its kind is retried.

@@ -26,7 +26,7 @@ pub struct DryRun {
     pub warnings: Vec<Warning>,
     /// Enabled instances of the fleet config that have what the task needs, as far as is known.
     pub eligible_instances: Vec<InstanceId>,
-    /// Those of them that are healthy and idle.
+    /// Eligible instances that are healthy and idle.
     pub free_instances: Vec<InstanceId>,
     /// Estimated time to its start, ms.
     pub eta_ms: Option<u64>,

@@ -1,12 +1,20 @@
 //! JSON view of a task, on REST and on the WebSocket. The only place that defines these fields.
 
+mod result;
+#[cfg(test)]
+mod tests;
+mod waits;
+
 use super::{
-    Attempt, AttemptError, AttemptRecord, BatchId, Failure, FileId, InstanceId, Links, Output, Priority, Status, Task,
-    TaskId, TaskState, Warning, WorkflowName, output::OutputWarning,
+    Attempt, AttemptError, AttemptRecord, BatchId, Failure, InstanceId, Links, Priority, Status, Task, TaskId,
+    TaskState, Warning, WorkflowName, output::OutputWarning,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use waits::Waits;
+
+pub use result::{OutputView, ResultView};
 
 /// Code of the warning about an output that is left out.
 const OUTPUT_IGNORED: &str = "output_ignored";
@@ -161,32 +169,6 @@ pub struct TaskView {
     pub truncated: bool,
 }
 
-/// Result of a task: `files` holds links in graph order, `outputs` the same outputs with their types.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct ResultView {
-    /// Links of all files.
-    pub files: Vec<String>,
-    /// All outputs with their types.
-    pub outputs: Vec<OutputView>,
-    /// Whether files and outputs were dropped at the end, for a list or an event; the task has all of them.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub truncated: bool,
-}
-
-/// An output with its link.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct OutputView {
-    /// The output as stored.
-    #[serde(flatten)]
-    pub output: Output,
-    /// Link of a file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// Whether the file has been deleted since; only these facts are left.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub deleted: bool,
-}
-
 /// An attempt.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -284,44 +266,6 @@ impl ResolvedView {
     }
 }
 
-impl ResultView {
-    /// Makes the view of stored outputs, with their links.
-    pub fn new(outputs: &[Output], links: &Links) -> Self {
-        let outputs = OutputView::all(outputs, links);
-        let files = outputs.iter().filter_map(|output| output.url.clone()).collect();
-        Self { files, outputs, truncated: false }
-    }
-
-    /// Makes the view of outputs for an event: long ones are cut, besides the outputs that were `dropped` before.
-    pub fn of_event(outputs: &[Output], dropped: usize, links: &Links) -> Self {
-        let mut outputs = outputs.to_vec();
-        let dropped = dropped + Output::cut_for_event(&mut outputs);
-        Self { truncated: dropped > 0, ..Self::new(&outputs, links) }
-    }
-
-    /// Removes the links of deleted files.
-    fn without(mut self, gone: &BTreeSet<FileId>) -> Self {
-        for output in &mut self.outputs {
-            output.deleted = output.output.file_id.is_some_and(|id| gone.contains(&id));
-            output.url.take_if(|_| output.deleted);
-        }
-        self.files = self.outputs.iter().filter_map(|output| output.url.clone()).collect();
-        self
-    }
-}
-
-impl OutputView {
-    /// Makes the views of stored outputs, with links and without internal fields.
-    pub fn all(outputs: &[Output], links: &Links) -> Vec<Self> {
-        let view = |output: &Output| Self {
-            url: output.file_id.map(|id| links.file(id)),
-            deleted: false,
-            output: Output { source: None, ..output.clone() },
-        };
-        outputs.iter().map(view).collect()
-    }
-}
-
 impl TaskView {
     /// Makes the view of a task. The caller adds `queue_position`, `waiting_for`, `params` and `workflow`.
     pub fn new(task: &Task, links: &Links) -> Self {
@@ -384,43 +328,6 @@ impl TaskView {
     }
 }
 
-/// The time that a task waited.
-struct Waits {
-    /// All waits that have ended, ms.
-    ended_ms: u64,
-    /// Start of the present wait, Unix ms.
-    since_ms: Option<u64>,
-}
-
-impl Waits {
-    fn of(task: &Task) -> Self {
-        let is_active = matches!(task.state, TaskState::Claimed | TaskState::Running);
-        let (mut ended_ms, mut since_ms) = (0_u64, task.created_ms);
-        for record in &task.attempts {
-            since_ms = since_revival(task, since_ms, record.started_ms);
-            // The last attempt waited at its instance until it ran.
-            let is_last = record.attempt == task.attempt;
-            let begun_ms = task.started_ms.filter(|started| is_last && *started >= record.started_ms);
-            ended_ms += begun_ms.unwrap_or(record.started_ms).saturating_sub(since_ms);
-            since_ms = record.ended_ms.unwrap_or(u64::MAX);
-        }
-        match task.finished_ms {
-            Some(finished_ms) if task.state.is_terminal() => {
-                since_ms = since_revival(task, since_ms, finished_ms);
-                Self { ended_ms: ended_ms + finished_ms.saturating_sub(since_ms), since_ms: None }
-            }
-            _ if is_active => Self { ended_ms, since_ms: None },
-            _ => Self { ended_ms, since_ms: Some(since_revival(task, since_ms, u64::MAX)) },
-        }
-    }
-}
-
-/// Start of a wait that ended at `until_ms`: a revived task did not wait between its end and its revival.
-fn since_revival(task: &Task, since_ms: u64, until_ms: u64) -> u64 {
-    let revived_ms = task.revived_ms.filter(|revived| *revived <= until_ms);
-    revived_ms.map_or(since_ms, |revived| since_ms.max(revived))
-}
-
 fn warnings(task: &Task) -> Vec<WarningView> {
     let of_request = task.facts.warnings.iter().map(WarningView::from);
     // An output may have been left out knowingly.
@@ -457,6 +364,3 @@ pub(crate) fn rfc3339(unix_ms: u64) -> String {
     let time = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     format!("{time:.3}")
 }
-
-#[cfg(test)]
-mod tests;

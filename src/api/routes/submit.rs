@@ -58,7 +58,7 @@ pub(crate) struct DryRun {
     warnings: Vec<WarningView>,
     /// Enabled instances of the config that have what the task needs, as far as is known.
     eligible_instances: Vec<InstanceId>,
-    /// Those of them that are healthy and idle.
+    /// Eligible instances that are healthy and idle.
     free_instances: Vec<InstanceId>,
     /// Estimated time to its start; null if it cannot be estimated.
     #[schema(required)]

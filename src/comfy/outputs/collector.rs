@@ -1,7 +1,7 @@
 //! Collects files and values from the ui results of nodes, item by item, up to the limits.
 //!
-//! Invariant: whatever is left out has a warning that names node, key and reason, except null, `[]`, `{}` and the flags of
-//! `animated`, which carry nothing.
+//! Invariant: a file or value that is left out has a warning that names node, key and reason; null, `[]`, `{}` and the flags
+//! of `animated` carry nothing.
 
 use super::values::{self, Item};
 use crate::{

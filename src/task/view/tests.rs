@@ -1,6 +1,6 @@
 //! Times of views.
 
-use super::Waits;
+use super::waits::Waits;
 use crate::task::{Attempt, AttemptRecord, InstanceId, Priority, Progress, Task, TaskFacts, TaskId, TaskState};
 use std::collections::BTreeSet;
 

@@ -33,7 +33,7 @@ pub(crate) struct Collected {
     pub(crate) files: Vec<FileRecord>,
     /// Files that were stored early and are superseded.
     pub(crate) replaced: Vec<Output>,
-    /// What is not among the outputs, and why.
+    /// Warnings about files and values that are not among the outputs, with the reasons.
     pub(crate) warnings: Vec<OutputWarning>,
 }
 
