@@ -1,6 +1,7 @@
 //! The CPU work of requests: reading and resolving them. Small work runs at once. Larger work runs on a few threads of its
 //! own, so that the runtime answers others meanwhile, within a budget, and ends when the request is dropped. One user never
-//! holds all threads if there are several, and others wait for at most one piece of work of that user.
+//! holds all threads if there are several, and others wait for at most one piece of heavy work of that user. A user's
+//! ordinary work does not queue behind the heavy work of the same user: an administrator may be many programs.
 
 use super::{Error, Result};
 use crate::graph::{Budget, BudgetLimits, Exhausted};
@@ -24,6 +25,8 @@ const SMALL_BYTES_MAX: usize = 32 * 1024;
 /// Budget of such work: one or two milliseconds. What needs more begins again on another thread.
 const SMALL: BudgetLimits =
     BudgetLimits { steps: 20_000, cpu: Duration::from_millis(20 * SLOWNESS), bytes: 1 << 20, searches: 0 };
+/// Budget of ordinary work: a tenth of a second of CPU. What needs more is heavy, and begins again in a queue of its own.
+const ORDINARY: BudgetLimits = BudgetLimits { steps: 2_000_000, cpu: Duration::from_millis(400 * SLOWNESS), ..WHOLE };
 /// Budget of a request. The steps are about a second of CPU; the clock ends work that no step counts, and leaves room for
 /// slower machines, so that the same request has the same answer on all of them.
 const WHOLE: BudgetLimits =
@@ -39,9 +42,16 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(super) struct CpuPool {
     free: Arc<Semaphore>,
-    /// Threads that one user may hold or wait for.
+    /// Threads that one user may hold or wait for, for each kind of work.
     user_threads: usize,
-    users: Arc<Mutex<HashMap<String, Weak<Semaphore>>>>,
+    users: Arc<Mutex<HashMap<(Kind, String), Weak<Semaphore>>>>,
+}
+
+/// Work for which a user waits in a queue of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Ordinary,
+    Heavy,
 }
 
 /// Sets a flag that ends the work when its request is dropped, because the client is gone.
@@ -61,7 +71,8 @@ impl CpuPool {
         Self { free: Arc::new(Semaphore::new(threads)), user_threads: threads.div_ceil(2), users: Arc::default() }
     }
 
-    /// Runs `work` of a user on a text of `bytes` within a budget. Work that is small, or seems to be, may be begun twice.
+    /// Runs `work` of a user on a text of `bytes` within a budget. It is begun again when it turns out to be larger than it
+    /// seemed: at most twice.
     ///
     /// # Errors
     /// [`Error::TooComplex`] if the budget does not suffice; [`Error::Busy`] if no thread is free for a long time.
@@ -78,13 +89,25 @@ impl CpuPool {
                 return result;
             }
         }
-        self.run_apart(user, move |cancelled| {
+        let ordinary = self.run_apart(Kind::Ordinary, user, move |cancelled| {
+            let budget = Budget::new(ORDINARY, Some(cancelled));
+            let result = work(&budget);
+            match budget.check() {
+                Err(Exhausted::Work) => Err(work),
+                checked => Ok(checked.map_err(Error::from).and(result)),
+            }
+        });
+        let work = match ordinary.await? {
+            Ok(result) => return result,
+            Err(work) => work,
+        };
+        let heavy = self.run_apart(Kind::Heavy, user, move |cancelled| {
             let budget = Budget::new(WHOLE, Some(cancelled));
             let result = work(&budget);
             budget.check()?;
             result
-        })
-        .await?
+        });
+        heavy.await?
     }
 
     /// Runs `work` of a user whose time is proportional to the `bytes` that it reads.
@@ -97,15 +120,17 @@ impl CpuPool {
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        if bytes <= SMALL_BYTES_MAX { Ok(work()) } else { self.run_apart(user, |_| work()).await }
+        if bytes <= SMALL_BYTES_MAX { Ok(work()) } else { self.run_apart(Kind::Ordinary, user, |_| work()).await }
     }
 
     async fn run_apart<T: Send + 'static>(
         &self,
+        kind: Kind,
         user: &str,
         work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
     ) -> Result<T> {
-        let thread = timeout(WAIT_MAX, self.thread(user)).await.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
+        let thread =
+            timeout(WAIT_MAX, self.thread(kind, user)).await.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
         let request = CancelOnDrop(Arc::default());
         let cancelled = request.0.clone();
         let result = tokio::task::spawn_blocking(move || {
@@ -118,22 +143,23 @@ impl CpuPool {
 
 impl CpuPool {
     /// Waits for a thread: first for the user's turn, then for the thread.
-    async fn thread(&self, user: &str) -> std::result::Result<[OwnedSemaphorePermit; 2], AcquireError> {
-        let turn = self.turns(user).acquire_owned().await?;
+    async fn thread(&self, kind: Kind, user: &str) -> std::result::Result<[OwnedSemaphorePermit; 2], AcquireError> {
+        let turn = self.turns(kind, user).acquire_owned().await?;
         Ok([turn, self.free.clone().acquire_owned().await?])
     }
 
-    fn turns(&self, user: &str) -> Arc<Semaphore> {
+    fn turns(&self, kind: Kind, user: &str) -> Arc<Semaphore> {
+        let key = (kind, user.to_owned());
         // The map is consistent after every statement, so a panic while it was locked does no harm.
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turns) = users.get(user).and_then(Weak::upgrade) {
+        if let Some(turns) = users.get(&key).and_then(Weak::upgrade) {
             return turns;
         }
         if users.len() >= USERS_MAX {
             users.retain(|_, turns| turns.strong_count() > 0);
         }
         let turns = Arc::new(Semaphore::new(self.user_threads));
-        users.insert(user.to_owned(), Arc::downgrade(&turns));
+        users.insert(key, Arc::downgrade(&turns));
         turns
     }
 }
@@ -163,7 +189,7 @@ impl From<Exhausted> for Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{CpuPool, Error, SMALL_BYTES_MAX, Semaphore};
+    use super::{CpuPool, Error, ORDINARY, SMALL_BYTES_MAX, Semaphore};
     use std::{
         sync::{
             Arc,
@@ -219,6 +245,36 @@ mod tests {
         let _all = tokio::time::timeout(Duration::from_secs(30), freed).await.unwrap().unwrap();
         assert_eq!(ended.load(Ordering::Relaxed), 1);
         assert!(rounds.load(Ordering::Relaxed) < 2_000, "ended by its budget, not by the client");
+    }
+
+    /// With the threads of two, heavy work of a user takes one of them, and ordinary work of the same user the other.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn ordinary_work_of_a_user_does_not_wait_for_heavy_work() {
+        let pool = CpuPool { free: Arc::new(Semaphore::new(2)), user_threads: 1, users: Arc::default() };
+        let (release, released) = mpsc::channel::<()>();
+        let (begun, heavy_begun) = mpsc::channel();
+        let released = Arc::new(std::sync::Mutex::new(released));
+        let steps = usize::try_from(ORDINARY.steps).unwrap() + 1;
+        let heavy: Vec<_> = (0..3)
+            .map(|_| {
+                let (pool, released, begun) = (pool.clone(), released.clone(), begun.clone());
+                let work = move |budget: &crate::graph::Budget| {
+                    if budget.spend(steps) {
+                        let _sent = begun.send(());
+                        let _freed = released.lock().unwrap().recv_timeout(Duration::from_secs(30));
+                    }
+                    Ok(())
+                };
+                tokio::spawn(async move { pool.run("kim", SMALL_BYTES_MAX + 1, work).await })
+            })
+            .collect();
+        heavy_begun.recv_timeout(Duration::from_secs(30)).unwrap();
+        let ordinary = pool.run("kim", SMALL_BYTES_MAX + 1, |_| Ok(7));
+        assert_eq!(tokio::time::timeout(Duration::from_secs(20), ordinary).await.unwrap().unwrap(), 7);
+        drop(release);
+        for work in heavy {
+            work.await.unwrap().unwrap();
+        }
     }
 
     /// With the threads of two, one user's work takes one of them, however much there is.
