@@ -7,7 +7,7 @@
 
 use super::{
     connection::{Identity, Purpose},
-    link::{Link, Supervised},
+    link::{Link, Supervised, in_turn},
     script_call::{Reply, ScriptCaller},
     scripts::Verb,
     server_check::Confirmation,
@@ -18,10 +18,7 @@ use fred::{
     types::{ClusterHash, CustomCommand, Value, config::Options},
 };
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -106,7 +103,7 @@ impl Durable {
     }
 
     async fn confirmed(&self, caller: &ScriptCaller, verb: Verb, args: Vec<Value>) -> Result<Reply> {
-        let writer = &self.writers[self.next.fetch_add(1, Ordering::Relaxed) % self.writers.len()];
+        let writer = in_turn(&self.writers, &self.next, |writer| writer.connection.is_well());
         let before = writer.connection.identity();
         let writes = matches!(self.confirm, Confirmation::Replicas(_)) && verb != Verb::CheckClaim;
         if writes && !writer.is_proved(before.as_ref()) {

@@ -121,14 +121,34 @@ pub(crate) struct CommandPool {
 impl CommandPool {
     /// Returns the next connection that answers; any if there is none.
     pub(crate) fn next(&self) -> &Connection {
-        let count = self.connections.len();
-        let start = self.next.fetch_add(1, Ordering::Relaxed);
-        let turn = |offset: usize| &self.connections[start.wrapping_add(offset) % count];
-        (0..count).map(turn).find(|connection| connection.is_well()).unwrap_or(turn(0))
+        in_turn::<Supervised>(&self.connections, &self.next, |connection| connection.is_well())
     }
 
     /// Returns all of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Connection> {
         self.connections.iter().map(Deref::deref)
+    }
+}
+
+/// Returns the item whose turn it is, or the next one after it that is well; any if there is none.
+pub(crate) fn in_turn<'a, T>(items: &'a [T], next: &AtomicUsize, is_well: impl Fn(&T) -> bool) -> &'a T {
+    let start = next.fetch_add(1, Ordering::Relaxed);
+    let turn = |offset: usize| &items[start.wrapping_add(offset) % items.len()];
+    (0..items.len()).map(turn).find(|item| is_well(item)).unwrap_or(turn(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AtomicUsize, in_turn};
+
+    #[test]
+    fn a_connection_that_does_not_answer_is_left_out() {
+        let next = AtomicUsize::new(0);
+        let taken = |is_well: fn(&char) -> bool| -> String {
+            (0..6).map(|_| in_turn(&['a', 'b', 'c'], &next, is_well)).collect()
+        };
+        assert_eq!(taken(|_| true), "abcabc");
+        assert_eq!(taken(|item| *item != 'b'), "accacc");
+        assert_eq!(taken(|_| false), "abcabc");
     }
 }
