@@ -8,7 +8,7 @@
 -- ARGV[5] offset
 -- ARGV[6] limit
 -- ARGV[7] after    id of the item to continue after, or '' = by offset
--- Returns {'page', total, more 0|1, {id, hash, outputs left out 0|1}, …}; fewer than `limit` if they are too many bytes
+-- Returns {'page', total, more 0|1, {id, hash, bytes of the outputs left out, created}, …}; fewer than `limit` if they are too many bytes
 local id, statuses, owner, by_owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local offset, limit, after = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 
@@ -18,10 +18,12 @@ for word in string.gmatch(statuses, '[^,]+') do
 end
 -- All tasks of a batch have the same created time, so they are ordered by id.
 local found, first = {}, offset
-for _, member in ipairs(redis.call('ZRANGE', batch_key(id), 0, -1, 'REV')) do
+local members = redis.call('ZRANGE', batch_key(id), 0, -1, 'REV', 'WITHSCORES')
+for i = 1, #members, 2 do
+  local member = members[i]
   local task = redis.call('HMGET', task_key(member), 'state', 'owner')
   if task[1] and wanted[STATUS[task[1]]] and (not by_owner or task[2] == owner) then
-    found[#found + 1] = member
+    found[#found + 1] = { id = member, created = members[i + 1] }
     if after ~= '' and member >= after then
       first = #found
     end
@@ -30,7 +32,7 @@ end
 local last, bytes = math.min(#found, first + limit), 0
 local page = { 'page', tostring(#found), '0' }
 for i = first + 1, last do
-  bytes = bytes + add_row(page, found[i])
+  bytes = bytes + add_row(page, found[i].id, found[i].created)
   if bytes > ROWS_BYTES_MAX then
     last = i
     break

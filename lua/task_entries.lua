@@ -3,7 +3,7 @@
 --
 -- KEYS[1] root of the namespace
 -- ARGV[1] ids  of the tasks, joined by commas
--- Returns {'tasks', {id, hash or {}, outputs left out 0|1}, …}, at least one
+-- Returns {'tasks', {id, hash or {}, bytes of the outputs left out, ''}, …}, at least one
 local ids = ARGV[1]
 
 local reply, bytes = { 'tasks' }, 0

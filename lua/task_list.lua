@@ -10,7 +10,7 @@
 -- ARGV[7] id       of that item
 -- ARGV[8] errors   only failed tasks with these types of error, joined by commas; '' = by status and owner
 -- ARGV[9] workflow only tasks made from the published workflow of this name, of any owner; '' = by status and owner
--- Returns {'page', total, more 0|1, {id, hash, outputs left out 0|1}, …}; fewer than `limit` if they are too many bytes
+-- Returns {'page', total, more 0|1, {id, hash, bytes of the outputs left out, created}, …}; fewer than `limit` if they are too many bytes
 local statuses, owner, by_owner, offset, limit = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local created, after, errors, workflow = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 
@@ -116,7 +116,7 @@ end
 local last, bytes = math.min(#rows, skip + limit), 0
 local page = { 'page', tostring(total), '0' }
 for i = skip + 1, last do
-  bytes = bytes + add_row(page, rows[i].id)
+  bytes = bytes + add_row(page, rows[i].id, string.format('%.0f', rows[i].created))
   if bytes > ROWS_BYTES_MAX then
     last = i
     break

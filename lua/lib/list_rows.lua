@@ -5,10 +5,12 @@ local ROW_OUTPUTS_MAX = 16384
 -- Bytes of all values of a page; the row that exceeds them is its last.
 local ROWS_BYTES_MAX = 8388608
 
--- Adds {id, hash, outputs left out 0|1} to a page and returns the bytes of the hash.
-local function add_row(page, id)
+-- Adds {id, hash, bytes of the outputs left out, created} to a page and returns the bytes of the hash. `created` is the
+-- time in the index: a hash that is broken or gone has none, and its row may be the last of a page.
+local function add_row(page, id, created)
   local key, hash = task_key(id), {}
-  local is_long = redis.call('HSTRLEN', key, 'outputs') > ROW_OUTPUTS_MAX
+  local outputs_bytes = redis.call('HSTRLEN', key, 'outputs')
+  local is_long = outputs_bytes > ROW_OUTPUTS_MAX
   if is_long then
     local names = {}
     for _, name in ipairs(redis.call('HKEYS', key)) do
@@ -27,6 +29,6 @@ local function add_row(page, id)
   for _, value in ipairs(hash) do
     bytes = bytes + #value
   end
-  page[#page + 1] = { id, hash, is_long and '1' or '0' }
+  page[#page + 1] = { id, hash, is_long and tostring(outputs_bytes) or '0', created or '' }
   return bytes
 end

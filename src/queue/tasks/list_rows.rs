@@ -13,22 +13,50 @@ use crate::{
     task::{Output, Task, TaskId},
 };
 use fred::types::Value;
+use futures_util::future::join_all;
 
 /// Bytes of long outputs read for one page; the task that exceeds them is its last.
 const LONG_OUTPUTS_BYTES_MAX: usize = 32 << 20;
+/// Rows read at the same time, so that their commands share round trips.
+const ROWS_AT_ONCE: usize = 16;
 
-/// Long outputs of a page.
-struct LongOutputs {
-    /// Bytes that may still be read.
-    bytes_left: usize,
-    /// Cuts those of one task; returns the number of outputs dropped.
-    cut: fn(&mut Vec<Output>) -> usize,
+/// A row: `{id, hash, bytes of the outputs left out, created}`.
+struct Row {
+    id: String,
+    hash: Vec<Value>,
+    left_out_bytes: usize,
+    /// `None` where the script does not know it.
+    created_ms: Option<u64>,
 }
 
-impl LongOutputs {
-    const fn new(cut: fn(&mut Vec<Output>) -> usize) -> Self {
-        Self { bytes_left: LONG_OUTPUTS_BYTES_MAX, cut }
+impl Row {
+    fn parse(row: Vec<Value>) -> Result<Self> {
+        let mut row = row.into_iter();
+        let (id, hash) = (row.next().and_then(Value::into_string), row.next().and_then(list));
+        let mut text = || row.next().and_then(Value::into_string);
+        let (left_out, created) = (text().and_then(|text| text.parse().ok()), text());
+        let (Some(id), Some(hash), Some(left_out_bytes)) = (id, hash, left_out) else {
+            return Err(Error::Corrupt("a row of a list of tasks".to_owned()));
+        };
+        Ok(Self { id, hash, left_out_bytes, created_ms: created.and_then(|text| text.parse().ok()) })
     }
+
+    /// Returns the position after this row.
+    fn cursor(&self) -> Option<TaskCursor> {
+        Some(TaskCursor { created_ms: self.created_ms?, id: self.id.parse().ok()? })
+    }
+}
+
+/// Drops the rows after the one whose long outputs exceed what is read for a page.
+fn limit(rows: &mut Vec<Row>) {
+    let mut bytes = 0_usize;
+    let fits = |row: &&Row| {
+        let before = bytes;
+        bytes = bytes.saturating_add(row.left_out_bytes);
+        before < LONG_OUTPUTS_BYTES_MAX
+    };
+    let count = rows.iter().take_while(fits).count();
+    rows.truncate(count);
 }
 
 impl Queue {
@@ -39,19 +67,12 @@ impl Queue {
             return Ok(Vec::new());
         }
         let mut reply = self.call(Verb::TaskEntries, vec![comma_list(ids).into()]).await?;
-        let rows = reply.lists()?;
+        let mut rows = reply.lists()?.into_iter().map(Row::parse).collect::<Result<Vec<_>>>()?;
         if rows.is_empty() || rows.len() > ids.len() {
             return Err(reply.unexpected());
         }
-        let mut long = LongOutputs::new(Output::cut_for_event);
-        let mut found = Vec::with_capacity(rows.len());
-        for row in rows {
-            found.push(self.row(row, &mut long).await?);
-            if long.bytes_left == 0 {
-                break;
-            }
-        }
-        Ok(found)
+        limit(&mut rows);
+        self.read_rows(rows, Output::cut_for_event).await.into_iter().collect()
     }
 
     /// Reads all of these tasks that exist, as [`Queue::entries`] does.
@@ -69,49 +90,57 @@ impl Queue {
     /// Parses `{'page', total, more, row, …}` and reads the outputs that the rows lack.
     pub(super) async fn page(&self, mut reply: Reply) -> Result<TaskPage> {
         let total = reply.parse()?;
-        let mut more = reply.parse::<u8>()? == 1;
-        let (mut items, mut long) = (Vec::new(), LongOutputs::new(Output::cut_for_list));
-        let mut rows = reply.lists()?.into_iter();
-        while long.bytes_left > 0
-            && let Some(row) = rows.next()
-        {
+        let more = reply.parse::<u8>()? == 1;
+        let mut rows = reply.lists()?.into_iter().map(Row::parse).collect::<Result<Vec<_>>>()?;
+        let count = rows.len();
+        limit(&mut rows);
+        let is_last = !more && rows.len() == count;
+        // Of the last row, not of the last task: that row may be corrupt, or its task gone.
+        let next_cursor = if is_last { None } else { rows.iter().rev().find_map(Row::cursor) };
+        let mut items = Vec::with_capacity(rows.len());
+        for read in self.read_rows(rows, Output::cut_for_list).await {
             // A corrupt task is logged and skipped, so that it does not hide all others.
-            match self.row(row, &mut long).await {
-                Ok(Some(task)) => items.push(task),
-                Ok(None) => {}
+            match read {
+                Ok(task) => items.extend(task),
                 Err(error @ Error::Corrupt(_)) => tracing::error!(%error, "corrupt task; not listed"),
                 Err(error) => return Err(error),
             }
         }
-        more |= rows.len() > 0;
-        let last = items.last().map(|task: &Task| TaskCursor { created_ms: task.created_ms, id: task.id });
-        Ok(TaskPage { total, items, next_cursor: last.filter(|_| more) })
+        Ok(TaskPage { total, items, next_cursor })
     }
 
-    /// Parses `{id, hash, outputs left out 0|1}`; `None` if the task no longer exists.
-    async fn row(&self, row: Vec<Value>, long: &mut LongOutputs) -> Result<Option<Task>> {
-        let mut row = row.into_iter();
-        let (id, hash) = (row.next().and_then(Value::into_string), row.next().and_then(list));
-        let is_left_out = row.next().and_then(Value::into_string).is_some_and(|word| word == "1");
-        let (Some(id), Some(hash)) = (id, hash) else {
-            return Err(Error::Corrupt("a row of a list of tasks".to_owned()));
+    /// Reads the tasks of rows, and the outputs that they lack, some at the same time. `cut` cuts the outputs of one task and
+    /// returns their number dropped. `None` for a task that no longer exists.
+    async fn read_rows(&self, rows: Vec<Row>, cut: fn(&mut Vec<Output>) -> usize) -> Vec<Result<Option<Task>>> {
+        let mut read = Vec::with_capacity(rows.len());
+        let mut rows = rows.into_iter();
+        loop {
+            let some = join_all(rows.by_ref().take(ROWS_AT_ONCE).map(|row| self.row(row, cut))).await;
+            if some.is_empty() {
+                return read;
+            }
+            read.extend(some);
+        }
+    }
+
+    async fn row(&self, row: Row, cut: fn(&mut Vec<Output>) -> usize) -> Result<Option<Task>> {
+        let Some(mut task) = Fields::new(row.id, row.hash).map(|fields| fields.task()).transpose()? else {
+            return Ok(None);
         };
-        let Some(mut task) = Fields::new(id, hash).map(|fields| fields.task()).transpose()? else { return Ok(None) };
-        if is_left_out {
-            self.read_long_outputs(&mut task, long).await?;
+        if row.left_out_bytes > 0 {
+            self.read_long_outputs(&mut task, cut).await?;
         }
         Ok(Some(task))
     }
 
-    async fn read_long_outputs(&self, task: &mut Task, long: &mut LongOutputs) -> Result<()> {
+    async fn read_long_outputs(&self, task: &mut Task, cut: fn(&mut Vec<Output>) -> usize) -> Result<()> {
         let json: Option<String> =
             self.command("HGET", vec![self.root().task(task.id).into(), "outputs".into()]).await?;
         // Gone: it is being retried.
         let Some(json) = json else { return Ok(()) };
-        long.bytes_left = long.bytes_left.saturating_sub(json.len());
         task.outputs =
             serde_json::from_str(&json).map_err(|_| Error::Corrupt(format!("field outputs of task {}", task.id)))?;
-        task.outputs_dropped = (long.cut)(&mut task.outputs);
+        task.outputs_dropped = cut(&mut task.outputs);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     support::world::{World, new_task},
 };
 use shuzhiren::{
-    queue::TaskQuery,
+    queue::{PackedTask, TaskQuery},
     task::{NewTask, Outcome, Output, OutputKind, TaskFacts, TaskId},
 };
 use std::collections::BTreeSet;
@@ -15,6 +15,7 @@ scenarios! {
     a_page_of_long_facts_ends_early
     a_batch_page_of_long_facts_ends_early
     snapshots_end_early
+    a_corrupt_task_at_the_end_of_a_page_hides_no_other
 }
 
 /// Tasks of more than one page.
@@ -119,4 +120,34 @@ pub async fn snapshots_end_early(world: &World) {
     assert!(!first.is_empty() && first.len() < COUNT.into(), "{}", first.len());
     let found = world.queue.all_entries(&all).await.unwrap();
     assert_eq!(found.iter().map(|task| task.id).collect::<Vec<_>>(), all);
+}
+
+/// Of seven tasks, pages of two end with a corrupt hash and with a hash that is gone.
+pub async fn a_corrupt_task_at_the_end_of_a_page_hides_no_other(world: &World) {
+    let batch = shuzhiren::task::BatchId::of(TaskId::new());
+    let packed: Vec<_> =
+        (0..7).map(|index| PackedTask::new(NewTask { id: batch.task(index), ..new_task() }).unwrap()).collect();
+    world.queue.enqueue_batch(&packed).await.unwrap();
+    // The last task is the first of the list.
+    let hash = |index| world.key(&format!("task:{}", batch.task(index)));
+    world.redis(&["HSET", &hash(5), "attempt", "no number"]);
+    world.redis(&["HDEL", &hash(3), "created"]);
+    for is_batch in [false, true] {
+        let (mut seen, mut query) = (BTreeSet::new(), TaskQuery { limit: 2, ..TaskQuery::default() });
+        loop {
+            let page = match is_batch {
+                true => world.queue.batch_tasks(batch, &query).await.unwrap(),
+                false => world.queue.list(&query).await.unwrap(),
+            };
+            seen.extend(page.items.iter().map(|task| task.id));
+            query.cursor = page.next_cursor;
+            if query.cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, BTreeSet::from([0, 1, 2, 4, 6].map(|index| batch.task(index))), "batch: {is_batch}");
+    }
+    world.redis(&["DEL", &hash(5)]);
+    let query = TaskQuery { limit: 2, ..TaskQuery::default() };
+    assert!(world.queue.list(&query).await.unwrap().next_cursor.is_some());
 }
