@@ -11,6 +11,9 @@ if is_known and stored ~= installation then
   return not_ours()
 end
 installation = stored or installation
+-- An empty message, which is ignored: a user who may not publish is refused when it connects, not at its first task.
+redis.call('PUBLISH', root .. 'events', '')
+redis.call('PUBLISH', root .. 'control', '')
 -- Earlier releases kept claims in a consumer group.
 redis.pcall('XGROUP', 'DESTROY', root .. 'jobs', 'dispatch')
 -- Nor had they the copies that claims read.

@@ -56,12 +56,15 @@ for first = 5, #ARGV, fields do
   tasks[#tasks + 1], replies[#replies + 1] = task, { check(task) }
 end
 for i, task in ipairs(tasks) do
+  if replies[i + 1][1] == 'created' then
+    accept(task, now)
+  end
+end
+write_accepted()
+for i, task in ipairs(tasks) do
   local reply = replies[i + 1]
-  if reply[1] == 'created' then
-    create(task, now)
-  elseif reply[1] == 'replayed' then
+  if reply[1] == 'replayed' then
     reply[2] = redis.call('HGETALL', task_key(task.id))
   end
 end
-write_indexes()
 return replies

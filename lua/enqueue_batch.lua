@@ -47,7 +47,7 @@ end
 local now = tostring(now_ms())
 for _, task in ipairs(tasks) do
   task.batch = '1'
-  create(task, now)
+  accept(task, now)
 end
-write_indexes()
+write_accepted()
 return { 'created', now }

@@ -6,7 +6,7 @@
 -- then for each attempt: instance, token of its lease, id of the task, attempt, progress (JSON object, not empty), time
 --   since the start of its run, ms
 -- Returns {'written', reply, …}, a reply for each attempt, in order:
---   {'done'} | {'ended', state} | {'not_this_attempt'} | {'fenced'}
+--   {'done'} | {'ended', state} | {'not_this_attempt'} | {'fenced'} | {'error', text}
 local fields = tonumber(ARGV[1])
 local now = tostring(now_ms())
 
@@ -23,6 +23,6 @@ end
 
 local replies = { 'written' }
 for first = 2, #ARGV, fields do
-  replies[#replies + 1] = record(unpack(ARGV, first, first + 5))
+  replies[#replies + 1] = independently(record, unpack(ARGV, first, first + 5))
 end
 return replies

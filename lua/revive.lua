@@ -8,6 +8,7 @@
 -- ARGV[5] keys        for API nodes, encrypted, or ''
 -- Returns {'revived', hash} (by this call, or before and not ended) | {'not_found'} | {'completed'} | {'not_ended', state}
 --   | {'stopping'} (its instance has not stopped yet) | {'payload_gone'} | {'keys_gone'} (it had keys, and gets none) | {'no_such_file', id} | {'full'}
+--   | {'over_quota', 'user' or 'all'}
 local id, waiting_max, own_max, all_max, keys = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 
 local task = read_task(id)
@@ -43,13 +44,17 @@ if waiting_max > 0 and redis.call('ZCARD', index_key('pending')) >= waiting_max 
   return { 'full' }
 end
 
-local payload_bytes = redis.call('STRLEN', payload_key(id))
-if exceeded_quota(task.owner, counted_bytes(payload_bytes), own_max, all_max) then
-  return { 'full' }
+local payload_bytes = counted_bytes(redis.call('STRLEN', payload_key(id)))
+local exceeded = exceeded_quota(task.owner, payload_bytes, own_max, all_max)
+if exceeded then
+  return { 'over_quota', exceeded }
 end
 
 local now = now_ms()
-hold_payload(id, task.owner, payload_bytes)
+if payload_bytes > 0 then
+  redis.call('HSET', task_key(id), 'held', '1')
+  count_payload(id, task.owner, payload_bytes)
+end
 task.revived = tostring(tonumber(task.revived or '0') + 1)
 redis.call('ZREM', root .. 'expiry', id)
 drop_error_index(task)

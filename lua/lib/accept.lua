@@ -1,5 +1,5 @@
 -- Accepting tasks: reading their arguments, checking their files, writing their hashes and indexes. What several tasks
--- of a call share is read once, and each index is written once, by `write_indexes`.
+-- of a call share is read once, and each index is written once, by `write_accepted`.
 
 -- Reads the task whose arguments begin at `first`:
 --   id            of the task
@@ -37,16 +37,21 @@ local function missing_file(task)
   return missing
 end
 
--- Number of tasks created by this call.
-local created_count = 0
--- Sorted set → score, member, … to be added.
-local entries = {}
+-- The tasks to be written by this call.
+local accepted = {}
+-- Sorted set → score, member, … to be added; and the sorted sets in the order in which they are written.
+local entries, indexes = {}, {}
 -- Lane → owner → tag of the owner's next task.
 local tags = {}
+-- Owners who had no task in a lane; some may be known from other lanes.
+local new_owners = {}
 
 local function add_entry(key, score, member)
-  local list = entries[key] or {}
-  entries[key] = list
+  local list = entries[key]
+  if not list then
+    list, indexes[#indexes + 1] = {}, key
+    entries[key] = list
+  end
   list[#list + 1], list[#list + 2] = score, member
 end
 
@@ -57,7 +62,7 @@ local function take_tag(lane, owner)
     local tag, is_known_owner = first_tag(lane, owner)
     owners[owner] = tag
     if not is_known_owner then
-      redis.call('SADD', root .. 'owners', owner)
+      new_owners[#new_owners + 1] = owner
     end
   end
   local tag = owners[owner]
@@ -65,30 +70,29 @@ local function take_tag(lane, owner)
   return string.format('%.17g', tag)
 end
 
--- Writes a task that passed all checks; `write_indexes` completes it. `now` is text: Redis would format a Lua number
--- again at each use.
-local function create(task, now)
+-- Takes a task that passed all checks; `write_accepted` writes it. `now` is text: Redis would format a Lua number again
+-- at each use.
+local function accept(task, now)
   local id, owner, lane = task.id, task.owner, task.lane
   local tag = take_tag(lane, owner)
-  local fields = {
+  task.fields = {
     'state', 'waiting', 'owner', owner, 'lane', lane, 'fingerprint', task.fingerprint, 'created', now, 'updated', now,
     'queued', now, 'attempt', '0', 'max_attempts', task.max_attempts, 'version', '1', 'tag', tag, 'facts', task.facts,
   }
-  for _, name in ipairs({ 'files', 'only', 'workflow_hash', 'start_by', 'flow', 'batch', 'unlisted', 'keys' }) do
+  task.held = counted_bytes(#task.payload) > 0 and '1' or nil
+  local fields = task.fields
+  for _, name in ipairs({ 'files', 'only', 'workflow_hash', 'start_by', 'flow', 'batch', 'unlisted', 'keys', 'held' }) do
     if task[name] and task[name] ~= '' then
       fields[#fields + 1], fields[#fields + 2] = name, task[name]
     end
   end
-  redis.call('SET', payload_key(id), task.payload)
-  hold_payload(id, owner, #task.payload)
-  redis.call('HSET', task_key(id), unpack(fields))
-  created_count = created_count + 1
-  add_entry(wait_key(lane), tag, id)
+  accepted[#accepted + 1] = task
+  -- First, because the sweep walks it.
   add_entry(index_key('pending'), now, id)
+  add_entry(wait_key(lane), tag, id)
   if not task.unlisted then
     add_entry(owner_index_key('pending', owner), now, id)
   end
-  each_file(task, function(file) redis.call('SADD', root .. 'uses:' .. file, id) end)
   if task.only ~= '' then
     add_entry(root .. 'narrowed', now, id)
   end
@@ -97,27 +101,66 @@ local function create(task, now)
   end
   if task.flow then
     add_entry(workflow_index_key('pending', task.flow), now, id)
-    redis.call('SADD', root .. 'flows', task.flow)
   end
   if task.batch then
     add_entry(batch_key(id), now, id)
   end
-  publish_task(task, 1, '"kind":"pending"')
 end
 
+-- Owners and workflows first: the sweep finds their indexes by these sets.
 local function write_indexes()
-  for lane, owners in pairs(tags) do
-    for owner, tag in pairs(owners) do
-      redis.call('HSET', fair_key(lane), 'owner:' .. owner, string.format('%.17g', tag))
+  for _, owner in ipairs(new_owners) do
+    redis.call('SADD', root .. 'owners', owner)
+  end
+  for _, task in ipairs(accepted) do
+    if task.flow then
+      redis.call('SADD', root .. 'flows', task.flow)
     end
   end
-  for key, list in pairs(entries) do
+  for _, key in ipairs(indexes) do
+    local list = entries[key]
     -- Lua can unpack some thousands of values at most.
     for first = 1, #list, 1000 do
       redis.call('ZADD', key, unpack(list, first, math.min(first + 999, #list)))
     end
   end
-  if created_count > 0 then
-    announce_work(created_count)
+  for lane, owners in pairs(tags) do
+    for owner, tag in pairs(owners) do
+      redis.call('HSET', fair_key(lane), 'owner:' .. owner, string.format('%.17g', tag))
+    end
+  end
+end
+
+local function write_hashes()
+  for _, task in ipairs(accepted) do
+    redis.call('SET', payload_key(task.id), task.payload)
+  end
+  for _, task in ipairs(accepted) do
+    redis.call('HSET', task_key(task.id), unpack(task.fields))
+  end
+end
+
+local function write_uses()
+  for _, task in ipairs(accepted) do
+    each_file(task, function(file) redis.call('SADD', root .. 'uses:' .. file, task.id) end)
+    if task.held then
+      count_payload(task.id, task.owner, #task.payload)
+    end
+  end
+end
+
+-- An error ends a script but undoes nothing: the right to a command may be missing, or a key have another type. A hash
+-- proves that its task was accepted, and the sweep finds tasks by their indexes: so indexes are written before hashes.
+-- Entries without a hash are removed by the sweep, and the uses of files are derived from hashes again.
+local function write_accepted()
+  if #accepted == 0 then
+    return
+  end
+  write_indexes()
+  write_hashes()
+  write_uses()
+  announce_work(#accepted)
+  for _, task in ipairs(accepted) do
+    publish_task(task, 1, '"kind":"pending"')
   end
 end

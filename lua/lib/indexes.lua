@@ -97,29 +97,28 @@ local function exceeded_quota(owner, bytes, own_max, all_max)
   return all_max > 0 and tonumber(used[2] or '0') + bytes > all_max and 'all' or nil
 end
 
+-- `owner` is nil if it is not known.
 local function add_payload_bytes(owner, bytes)
-  for _, field in ipairs({ 'owner:' .. owner, 'all' }) do
+  for _, field in ipairs({ 'all', owner and 'owner:' .. owner }) do
     if redis.call('HINCRBY', root .. 'payload-bytes', field, bytes) <= 0 then
       redis.call('HDEL', root .. 'payload-bytes', field)
     end
   end
 end
 
--- Counts the payload of a task that waits from now on.
-local function hold_payload(id, owner, bytes)
-  if counted_bytes(bytes) > 0 then
-    redis.call('HSET', task_key(id), 'held', '1')
-    redis.call('HSET', root .. 'payload-bytes', 'task:' .. id, bytes)
-    add_payload_bytes(owner, bytes)
-  end
+-- Counts a large payload of a task that waits from now on. The field `held` of its hash says so.
+local function count_payload(id, owner, bytes)
+  redis.call('HSET', root .. 'payload-bytes', 'task:' .. id, bytes, 'owner-of:' .. id, owner)
+  add_payload_bytes(owner, bytes)
 end
 
--- Takes back what hold_payload counted.
+-- Takes back what count_payload counted. The owner is nil if the hash of the task is lost.
 local function release_payload(id, owner)
-  local bytes = redis.call('HGET', root .. 'payload-bytes', 'task:' .. id)
-  if bytes then
-    redis.call('HDEL', root .. 'payload-bytes', 'task:' .. id)
-    add_payload_bytes(owner, '-' .. bytes)
+  local held = redis.call('HMGET', root .. 'payload-bytes', 'task:' .. id, 'owner-of:' .. id)
+  if held[1] then
+    redis.call('HDEL', root .. 'payload-bytes', 'task:' .. id, 'owner-of:' .. id)
+    -- Earlier releases did not store the owner.
+    add_payload_bytes(owner or held[2] or nil, '-' .. held[1])
   end
 end
 

@@ -112,7 +112,7 @@ local function repair_times(task, keep_ms, now)
   end
 end
 
--- Removes an id without a hash from all indexes.
+-- Removes an id without a hash from all indexes, and its payload.
 local function remove_from_indexes(id)
   for lane = 0, 2 do
     remove_from_lane(lane, id)
@@ -134,6 +134,8 @@ local function remove_from_indexes(id)
     end
   end
   remove('ZREM', batch_key(id), id)
+  release_payload(id)
+  repairs = repairs + redis.call('DEL', payload_key(id))
 end
 
 local function repair(id, failure, keep_ms, now)

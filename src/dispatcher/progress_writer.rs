@@ -105,7 +105,7 @@ async fn write(queue: &Queue, batch: Vec<((TaskId, Attempt), Waiting)>) {
     drop(attempts);
     for (index, (_, waiting)) in batch.into_iter().enumerate() {
         let answer = match &written {
-            Ok(written) => Ok(written[index]),
+            Ok(written) => written[index].clone(),
             Err(error) => Err(error.clone()),
         };
         // Fails only if the attempt has ended.

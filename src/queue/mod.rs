@@ -98,7 +98,7 @@
 //! | `content:<sha256>`, `object:<id>` | STRING, HASH | object in the store with these bytes; number of files that need it |
 //! | `totals` | HASH | bytes by kind of file; objects and their bytes |
 //! | `upload-bytes` | HASH | bytes of uploads by owner |
-//! | `payload-bytes` | HASH | bytes of large payloads of pending and running tasks: `task:<id>`, `owner:<owner>`, `all` |
+//! | `payload-bytes` | HASH | bytes of large payloads of pending and running tasks: `task:<id>`, `owner-of:<id>`, `owner:<owner>`, `all` |
 //! | `uses:<file>`, `held:<file>` | SET | live tasks, published versions (`name@3`) that need a file |
 //! | `made:<task>`, `orphans` | SET, ZSET | outputs of a task; objects to delete |
 //! | `given-up`, `given-up:<task>` | SET | tasks, and the many files of their abandoned attempts, to be deleted |

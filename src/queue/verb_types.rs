@@ -167,6 +167,8 @@ pub enum Revived {
     NoSuchFile(FileId),
     /// The queue is full; retry after this time.
     Full(Duration),
+    /// The payloads of the waiting tasks would exceed this quota of bytes.
+    OverQuota(super::QuotaExceeded),
 }
 
 /// Answer of a fenced write.

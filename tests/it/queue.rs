@@ -7,6 +7,7 @@
 pub mod attempts;
 pub mod batches;
 pub mod bounded_deletion;
+pub mod broken_parts;
 pub mod byte_quotas;
 pub mod cancel;
 pub mod claim_order;
@@ -76,6 +77,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
     [
         lifecycle::ALL,
         enqueue_batcher::ALL,
+        broken_parts::ALL,
         attempts::ALL,
         early_outputs::ALL,
         retries::ALL,

@@ -30,7 +30,7 @@ use std::time::Instant;
     extensions(("x-errors" = json!([
         "not_found", "task_ended", "task_not_ended", "workflow_gone", "keys_gone", "no_such_file", "invalid_json", "invalid_request", "unknown_field",
         "unsupported_media_type", "too_large", "rate_limited",
-        "queue_full", "queue_memory_full", "secret_key_missing"
+        "queue_full", "waiting_quota", "queue_memory_full", "secret_key_missing"
     ])))
 )]
 pub(crate) async fn retry(
@@ -58,6 +58,7 @@ pub(crate) async fn retry(
         Revived::KeysGone => Err(ApiError::KeysGone),
         Revived::NoSuchFile(id) => Err(ApiError::NoSuchFile(id)),
         Revived::Full(wait) => Err(ApiError::QueueFull(wait)),
+        Revived::OverQuota(exceeded) => Err(ApiError::WaitingQuota(exceeded)),
     }
 }
 

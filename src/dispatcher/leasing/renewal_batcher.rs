@@ -58,7 +58,7 @@ async fn renew(queue: &Queue, ttl: Duration, batch: Vec<Waiting>) {
     let mut renewed = queue.renew_many(&leases, ttl).await.map(Vec::into_iter);
     for Waiting { answer, .. } in batch {
         let renewed = match &mut renewed {
-            Ok(renewed) => renewed.next().ok_or_else(|| Error::Corrupt("renew.lua: no reply".to_owned())),
+            Ok(renewed) => renewed.next().unwrap_or_else(|| Err(Error::Corrupt("renew.lua: no reply".to_owned()))),
             Err(error) => Err(error.clone()),
         };
         // Fails only if the actor has ended.

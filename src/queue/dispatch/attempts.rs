@@ -129,20 +129,22 @@ impl Queue {
         progress: &Progress,
     ) -> Result<Written> {
         let one = ProgressOf { lease, task, attempt, progress, ran: Duration::ZERO };
-        self.progress_of_many(&[one]).await?.pop().ok_or_else(|| Error::Corrupt("progress.lua: no reply".to_owned()))
+        let written = self.progress_of_many(&[one]).await?.pop();
+        written.ok_or_else(|| Error::Corrupt("progress.lua: no reply".to_owned()))?
     }
 
-    /// Records the progress of several attempts in one call. Returns an answer for each, in order.
-    pub async fn progress_of_many(&self, attempts: &[ProgressOf<'_>]) -> Result<Vec<Written>> {
+    /// Records the progress of several attempts in one call. Returns an answer for each, in order; one may fail without
+    /// the others.
+    pub async fn progress_of_many(&self, attempts: &[ProgressOf<'_>]) -> Result<Vec<Result<Written>>> {
         let mut args = vec![number(PROGRESS_FIELDS)];
         for one in attempts {
             args.extend(fence(one.lease, one.task, one.attempt));
             args.extend([json(one.progress)?, ms(one.ran)]);
         }
         let mut reply = self.call(Verb::Progress, args).await?;
-        let replies = reply.replies()?;
+        let replies = reply.independent_replies()?;
         if replies.len() == attempts.len() {
-            replies.into_iter().map(written).collect()
+            Ok(replies.into_iter().map(|reply| reply.and_then(written)).collect())
         } else {
             Err(reply.unexpected())
         }

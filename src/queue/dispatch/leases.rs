@@ -66,15 +66,16 @@ impl Queue {
 
     /// Renews a lease and returns the tasks in flight.
     pub async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed> {
-        self.renew_many(&[lease], ttl).await?.pop().ok_or_else(|| Error::Corrupt("renew.lua: no reply".to_owned()))
+        let renewed = self.renew_many(&[lease], ttl).await?.pop();
+        renewed.ok_or_else(|| Error::Corrupt("renew.lua: no reply".to_owned()))?
     }
 
-    /// Renews several leases in one call. Returns an answer for each, in order.
-    pub async fn renew_many(&self, leases: &[&Lease], ttl: Duration) -> Result<Vec<Renewed>> {
+    /// Renews several leases in one call. Returns an answer for each, in order; one may fail without the others.
+    pub async fn renew_many(&self, leases: &[&Lease], ttl: Duration) -> Result<Vec<Result<Renewed>>> {
         let mut args = vec![ms(ttl), number(RENEW_FIELDS)];
         args.extend(leases.iter().flat_map(|lease| [lease.instance.as_str().into(), lease.token.as_str().into()]));
         let mut reply = self.call(Verb::Renew, args).await?;
-        let replies = reply.replies()?;
+        let replies = reply.independent_replies()?;
         if replies.len() != leases.len() {
             return Err(reply.unexpected());
         }
@@ -83,7 +84,7 @@ impl Queue {
             "lost" => Ok(Renewed::Lost),
             _ => Err(reply.unexpected()),
         };
-        replies.into_iter().map(renewed).collect()
+        Ok(replies.into_iter().map(|reply| reply.and_then(renewed)).collect())
     }
 
     /// Releases a lease at once; tasks in flight stay for the next owner. Does nothing if the lease was lost.

@@ -102,6 +102,10 @@ impl Feed {
                 continue;
             };
             let Some(text) = message.as_str() else { continue };
+            // A process has connected (`check_redis_restart.lua`).
+            if text.is_empty() {
+                continue;
+            }
             match serde_json::from_str(&text) {
                 Ok(event) => return FeedItem::Event(Box::new(event)),
                 Err(error) => tracing::warn!(%error, "unreadable message on the events channel; ignored"),

@@ -198,6 +198,18 @@ impl Reply {
         rest.map(|value| Self::new(self.verb, value)).collect()
     }
 
+    /// Takes the same, each the reply to an independent part of the call, which may have failed: `{'error', text}`.
+    pub(crate) fn independent_replies(&mut self) -> Result<Vec<Result<Self>>> {
+        let is_done = |mut reply: Self| match reply.tag() {
+            "error" => {
+                let error = from_fred(FredError::new(ErrorKind::Unknown, reply.parse::<String>()?));
+                Err(denied::name_command(error, reply.verb.text()))
+            }
+            _ => Ok(reply),
+        };
+        Ok(self.replies()?.into_iter().map(is_done).collect())
+    }
+
     /// Returns the first word.
     pub(crate) fn tag(&self) -> &str {
         &self.tag

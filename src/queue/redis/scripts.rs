@@ -87,11 +87,11 @@ scripts! {
     OrphanObjects = "#!lua flags=allow-oom" "orphan_objects" ["register_file" "files"];
     OrphanPromptAdd = "#!lua flags=allow-oom" "orphan_prompt_add" [];
     OrphanPrompts = "#!lua flags=no-writes" "orphan_prompts" [];
-    Progress = "#!lua flags=allow-oom" "progress" ["events" "indexes" "attempts"];
+    Progress = "#!lua flags=allow-oom" "progress" ["events" "indexes" "attempts" "independent"];
     Promote = "#!lua flags=allow-oom" "promote" ["events" "indexes"];
     RedisInfo = "#!lua flags=no-writes" "redis_info" [];
     ReleaseLease = "#!lua flags=allow-oom" "release_lease" ["events"];
-    Renew = "#!lua flags=allow-oom" "renew" [];
+    Renew = "#!lua flags=allow-oom" "renew" ["independent"];
     RepairIndex = "#!lua flags=allow-oom" "repair_index" ["events" "indexes" "end_task" "repair"];
     ReplicationMark = "#!lua flags=allow-oom" "replication_mark" [];
     ReportInstance = "#!lua flags=allow-oom" "report_instance" ["events"];

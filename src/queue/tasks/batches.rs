@@ -8,7 +8,7 @@ use super::{
 use crate::{
     metrics,
     queue::{
-        Queue, QuotaExceeded, Result, TaskPage, TaskQuery, compression,
+        Error, Queue, QuotaExceeded, Result, TaskPage, TaskQuery, compression,
         redis::{
             script_call::{Reply, ms, number, switch},
             scripts::Verb,
@@ -102,28 +102,44 @@ impl Queue {
     /// Accepts all tasks or none, at most once. Their ids belong to one [`BatchId`]; at most 1,000. One round trip,
     /// about 50 µs of Redis for each task.
     pub async fn enqueue_batch(&self, tasks: &[PackedTask]) -> Result<BatchEnqueued> {
-        if let Some(first) = tasks.first() {
-            self.check_memory_for(&first.new).await?;
+        if let Err(full) = self.check_memory() {
+            return self.batch_accepted_earlier(tasks, full).await;
         }
         let mut args = Vec::with_capacity(4 + tasks.len() * FIELDS);
         args.extend([number(self.limits().waiting_max), number(FIELDS as u64)]);
         args.extend(self.payload_quota().args());
         args.extend(tasks.iter().flat_map(|task| task.fields.iter().cloned()));
-        let mut reply = self.call_durably(Verb::EnqueueBatch, args).await?;
+        let mut reply = match self.call_durably(Verb::EnqueueBatch, args).await {
+            Err(full @ Error::MemoryFull(_)) => return self.batch_accepted_earlier(tasks, full).await,
+            reply => reply?,
+        };
         match reply.tag() {
             "created" => {
                 let now_ms = reply.parse()?;
                 Ok(BatchEnqueued::Created(tasks.iter().map(|task| created(&task.new, now_ms)).collect()))
             }
-            "replayed" => {
-                let ids: Vec<TaskId> = tasks.iter().map(|task| task.new.id).collect();
-                Ok(BatchEnqueued::Replayed(self.all_entries(&ids).await?))
-            }
+            "replayed" => Ok(BatchEnqueued::Replayed(self.all_entries(&ids_of(tasks)).await?)),
             "conflict" => Ok(BatchEnqueued::Conflict),
             "full" => Ok(BatchEnqueued::Full(Duration::from_secs(limits::RETRY_AFTER_SECONDS))),
             "over_quota" => Ok(BatchEnqueued::OverQuota(self.payload_quota().exceeded(&mut reply)?)),
             "no_such_file" => Ok(BatchEnqueued::NoSuchFile(reply.parse()?)),
             _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Answers a batch while the memory of Redis is full: as a repeat if it was accepted before.
+    async fn batch_accepted_earlier(&self, tasks: &[PackedTask], full: Error) -> Result<BatchEnqueued> {
+        let ids = ids_of(tasks);
+        // Some tasks may have been deleted since.
+        let known = self.versions(&ids).await?.iter().position(Option::is_some);
+        let Some(known) = known.map(|index| &tasks[index].new) else { return Err(full) };
+        match self.was_accepted(known.id, &known.fingerprint).await? {
+            None => Err(full),
+            Some(false) => Ok(BatchEnqueued::Conflict),
+            Some(true) => {
+                self.confirm_earlier().await?;
+                Ok(BatchEnqueued::Replayed(self.all_entries(&ids).await?))
+            }
         }
     }
 
@@ -180,6 +196,10 @@ impl Queue {
         (0..count).for_each(|_| metrics::task_ended("cancelled"));
         Ok((count, reply.parse::<u8>()? == 1))
     }
+}
+
+fn ids_of(tasks: &[PackedTask]) -> Vec<TaskId> {
+    tasks.iter().map(|task| task.new.id).collect()
 }
 
 fn id_arg(id: BatchId) -> Value {

@@ -8,7 +8,7 @@ use crate::{
     fleet::{Counts, FileTotals, Total},
     metrics,
     queue::{
-        Cancelled, Enqueued, Queue, Result, Revived, TaskPage, TaskQuery, WaitFacts,
+        Cancelled, Enqueued, Error, Queue, Result, Revived, TaskPage, TaskQuery, WaitFacts,
         redis::{
             script_call::{Reply, ms, number, switch},
             scripts::Verb,
@@ -29,8 +29,13 @@ const OFFSET_MAX: u64 = 1 << 50;
 impl Queue {
     /// Accepts a task, at most once per id. One round trip (plus WAIT at durability `replica`).
     pub async fn enqueue(&self, new: &NewTask) -> Result<Enqueued> {
-        self.check_memory_for(new).await?;
-        let mut reply = self.batcher().accept(enqueue_batcher::fields(new).await?).await?;
+        if let Err(full) = self.check_memory() {
+            return self.accepted_earlier(new, full).await;
+        }
+        let mut reply = match self.batcher().accept(enqueue_batcher::fields(new).await?).await {
+            Err(full @ Error::MemoryFull(_)) => return self.accepted_earlier(new, full).await,
+            reply => reply?,
+        };
         match reply.tag() {
             "created" => Ok(Enqueued::Created(Box::new(created(new, reply.parse()?)))),
             "replayed" => Ok(Enqueued::Replayed(Box::new(one_task(new.id, &mut reply)?))),
@@ -42,10 +47,22 @@ impl Queue {
         }
     }
 
-    /// Checks that this task may be accepted, or was before: a repeated request gets its answer.
-    pub(super) async fn check_memory_for(&self, new: &NewTask) -> Result<()> {
-        let Err(full) = self.check_memory() else { return Ok(()) };
-        if self.was_accepted(new.id, &new.fingerprint).await?.is_some() { Ok(()) } else { Err(full) }
+    /// Answers a request while the memory of Redis is full: as a repeat if it was accepted before.
+    async fn accepted_earlier(&self, new: &NewTask, full: Error) -> Result<Enqueued> {
+        match self.was_accepted(new.id, &new.fingerprint).await? {
+            None => Err(full),
+            Some(false) => Ok(Enqueued::Conflict),
+            Some(true) => {
+                self.confirm_earlier().await?;
+                let task = self.task(new.id).await?;
+                task.map(|task| Enqueued::Replayed(Box::new(task))).ok_or(full)
+            }
+        }
+    }
+
+    /// Returns once all writes before this call have the configured durability.
+    pub(super) async fn confirm_earlier(&self) -> Result<()> {
+        self.call_durably(Verb::ReplicationMark, Vec::new()).await.map(drop)
     }
 
     /// Reads a task.
@@ -186,6 +203,7 @@ impl Queue {
             "keys_gone" => Ok(Revived::KeysGone),
             "no_such_file" => Ok(Revived::NoSuchFile(reply.parse()?)),
             "full" => Ok(Revived::Full(Duration::from_secs(limits::RETRY_AFTER_SECONDS))),
+            "over_quota" => Ok(Revived::OverQuota(self.payload_quota().exceeded(&mut reply)?)),
             _ => Err(reply.unexpected()),
         }
     }

@@ -19,6 +19,7 @@ scenarios! {
     large_payloads_count_until_the_task_ends
     a_batch_counts_as_a_whole
     a_revived_task_counts_again
+    a_payload_whose_task_is_lost_is_released
     only_unused_objects_are_deletable
 }
 
@@ -113,10 +114,25 @@ pub async fn a_revived_task_counts_again(world: &World) {
     let size = bytes(world, "all");
     world.queue.cancel(id).await.unwrap();
     world.queue.limit_payload_bytes(size - 1, 0);
-    assert!(matches!(world.queue.revive(id).await.unwrap(), Revived::Full(_)));
+    let refused = world.queue.revive(id).await.unwrap();
+    assert!(matches!(refused, Revived::OverQuota(QuotaExceeded::User(max)) if max == size - 1), "{refused:?}");
+    world.queue.limit_payload_bytes(0, size - 1);
+    let refused = world.queue.revive(id).await.unwrap();
+    assert!(matches!(refused, Revived::OverQuota(QuotaExceeded::All(_))), "{refused:?}");
     world.queue.limit_payload_bytes(size, 0);
     assert!(matches!(world.queue.revive(id).await.unwrap(), Revived::Revived(_)));
     assert_eq!((bytes(world, "all"), bytes(world, "owner:alice")), (size, size));
+}
+
+pub async fn a_payload_whose_task_is_lost_is_released(world: &World) {
+    let lost = world.create(&large("alice")).await.id;
+    let size = bytes(world, "owner:alice");
+    world.create(&large("bob")).await;
+    world.redis(&["DEL", &world.key(&format!("task:{lost}"))]);
+    assert!(world.queue.repair_indexes().await.unwrap() > 0);
+    assert_eq!((bytes(world, "owner:alice"), bytes(world, "owner:bob")), (0, bytes(world, "all")));
+    assert!(size > 0 && world.queue.payload(lost).await.unwrap().is_none());
+    assert_eq!(world.queue.repair_indexes().await.unwrap(), 0);
 }
 
 pub async fn only_unused_objects_are_deletable(world: &World) {

@@ -5,7 +5,10 @@ use crate::support::{
     TestRedis, eventually,
     world::{TTL, World, completed, new_task},
 };
-use shuzhiren::queue::{Error, Queue};
+use shuzhiren::{
+    queue::{BatchEnqueued, Enqueued, Error, PackedTask, Queue},
+    task::{BatchId, NewTask, TaskId},
+};
 use std::time::Duration;
 
 /// Results of ending, renewing and cancelling on a full Redis whose scripts are passed through `edit`.
@@ -45,6 +48,35 @@ fn what_runs_ends_while_the_memory_is_full() {
         for result in on_a_full_redis(|text| text.replacen("#!lua flags=allow-oom\n", "#!lua\n", 1)).await {
             assert!(matches!(result, Err(Error::MemoryFull(_))), "{result:?}");
         }
+    });
+}
+
+/// At the limit itself Redis refuses the scripts that accept something.
+#[test]
+fn a_repeated_request_gets_its_answer_while_redis_refuses_its_script() {
+    block_on(async {
+        let redis = TestRedis::start();
+        let world = World::new(&redis).await;
+        let (known, batch) = (new_task(), BatchId::of(TaskId::new()));
+        world.create(&known).await;
+        let pack = |fingerprint: &str| -> Vec<_> {
+            let of = |index| NewTask { id: batch.task(index), fingerprint: fingerprint.to_owned(), ..new_task() };
+            (0..3).map(|index| PackedTask::new(of(index)).unwrap()).collect()
+        };
+        world.queue.enqueue_batch(&pack("f")).await.unwrap();
+        // Any task that is left proves that its batch was accepted.
+        world.redis(&["DEL", &world.key(&format!("task:{}", batch.task(0)))]);
+        world.redis(&["CONFIG", "SET", "maxmemory", "1"]);
+        let answer = world.queue.enqueue(&known).await.unwrap();
+        assert!(matches!(&answer, Enqueued::Replayed(task) if task.id == known.id), "{answer:?}");
+        let other = NewTask { fingerprint: "g".to_owned(), ..known };
+        assert!(matches!(world.queue.enqueue(&other).await.unwrap(), Enqueued::Conflict));
+        assert!(matches!(world.queue.enqueue(&new_task()).await, Err(Error::MemoryFull(_))));
+        let answer = world.queue.enqueue_batch(&pack("f")).await.unwrap();
+        assert!(matches!(&answer, BatchEnqueued::Replayed(tasks) if tasks.len() == 2), "{answer:?}");
+        assert!(matches!(world.queue.enqueue_batch(&pack("g")).await.unwrap(), BatchEnqueued::Conflict));
+        let new = PackedTask::new(new_task()).unwrap();
+        assert!(matches!(world.queue.enqueue_batch(&[new]).await, Err(Error::MemoryFull(_))));
     });
 }
 

@@ -7,8 +7,9 @@ use super::{
 };
 use crate::support::{TestRedis, eventually, raw::RawRedis, world::new_task};
 use shuzhiren::{
-    queue::{Enqueued, Error},
+    queue::{Claimed, Enqueued, Error, Lease, Token},
     settings::{Durability, RedisSettings, Secret},
+    task::InstanceId,
 };
 use std::{
     process::{Child, Command, Stdio},
@@ -64,7 +65,7 @@ fn a_denied_command_is_named_and_the_documented_rights_are_enough() {
         let port = free_port();
         let redis = TestRedis::start_with(&["--port", &port.to_string()]);
         let mut raw = RawRedis::connect(&redis.socket());
-        for (user, denied) in [("a", "-info"), ("b", "-evalsha")] {
+        for (user, denied) in [("a", "-info"), ("b", "-evalsha"), ("c", "-publish")] {
             raw.run(&["ACL", "SETUSER", user, "on", ">right", "~*", "&*", "+@all", denied]);
             let refused = connect(&at(format!("redis://{user}:right@127.0.0.1:{port}"), Durability::Local)).await;
             let refused = refused.unwrap_err();
@@ -81,6 +82,30 @@ fn a_denied_command_is_named_and_the_documented_rights_are_enough() {
         assert!(matches!(queue.enqueue(&new_task()).await.unwrap(), Enqueued::Created(_)));
         let woken = async { while wakeups.next().await == 0 {} };
         tokio::time::timeout(Duration::from_secs(20), woken).await.expect("a wakeup");
+    });
+}
+
+/// A right that is taken away under a running process ends the script in the middle.
+#[test]
+fn what_is_acknowledged_without_the_right_to_publish_runs() {
+    block_on(async {
+        let port = free_port();
+        let redis = TestRedis::start_with(&["--port", &port.to_string()]);
+        let mut raw = RawRedis::connect(&redis.socket());
+        raw.run(&["ACL", "SETUSER", "writer", "on", ">right", "~*", "&*", "+@all"]);
+        let settings = at(format!("redis://writer:right@127.0.0.1:{port}"), Durability::Local);
+        let (queue, new) = (connect(&settings).await.unwrap(), new_task());
+        raw.run(&["ACL", "SETUSER", "writer", "-publish"]);
+        let refused = queue.enqueue(&new).await.unwrap_err();
+        assert!(matches!(&refused, Error::Refused(why) if why.contains("PUBLISH")), "{refused:?}");
+        assert!(matches!(queue.enqueue(&new).await.unwrap(), Enqueued::Replayed(_)));
+        raw.run(&["ACL", "SETUSER", "writer", "+publish"]);
+        let lease = Lease { instance: InstanceId::new("gpu:1"), token: Token::new() };
+        queue.acquire(&lease.instance, "dispatcher-1", &lease.token, Duration::from_secs(60)).await.unwrap();
+        let claimed = queue.claim(&lease, "1", 1, 32).await.unwrap();
+        assert!(matches!(&claimed, Claimed::Task(claim) if claim.task == new.id), "{claimed:?}");
+        assert_eq!(queue.counts().await.unwrap().pending, 1);
+        assert_eq!(queue.repair_indexes().await.unwrap(), 0);
     });
 }
 

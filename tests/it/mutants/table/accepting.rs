@@ -162,7 +162,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "lib/accept",
-        "  each_file(task, function(file) redis.call('SADD', root .. 'uses:' .. file, id) end)\n",
+        "    each_file(task, function(file) redis.call('SADD', root .. 'uses:' .. file, task.id) end)\n",
         "",
         "a_task_needs_its_files_until_it_ends",
     ),
@@ -175,7 +175,7 @@ pub const MUTANTS: &[Mutant] = &[
     guarded("lib/accept", "  add_entry(index_key('pending'), now, id)\n", "", "a_task_runs_from_enqueue_to_finish"),
     mutant(
         "lib/accept",
-        "  publish_task(task, 1, '\"kind\":\"pending\"')\n",
+        "    publish_task(task, 1, '\"kind\":\"pending\"')\n",
         "",
         "every_change_of_a_task_is_published",
     ),
@@ -198,12 +198,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant("task_list", "  if errors ~= '' then\n", "  if false then\n", "failed_tasks_are_listed_by_their_error"),
     mutant("claim", "times[2] or times[1]", "times[1]", "the_age_of_a_revived_task_counts_from_its_revival"),
-    mutant(
-        "claim",
-        "task.revived_at or task.created",
-        "task.created",
-        "the_age_of_a_revived_task_counts_from_its_revival",
-    ),
+    mutant("claim", "times[2] or times[1]", "times[1]", "the_age_of_a_revived_task_counts_from_its_revival"),
     mutant(
         "claim",
         "elseif is_overdue(task) or is_avoided(task) then",
@@ -252,8 +247,8 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "lib/accept",
-        "'flow', 'batch', 'unlisted' }",
-        "'flow', 'batch' }",
+        "'flow', 'batch', 'unlisted', 'keys'",
+        "'flow', 'batch', 'keys'",
         "tasks_of_an_owner_who_lists_all_are_in_no_list_of_their_own",
     ),
     mutant(
@@ -271,4 +266,41 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant("claim", "is_last = #stale > 0 or ", "is_last = ", "invalid_entries_of_a_lane_are_skipped"),
     mutant("enqueue", "planned[task.id] or ", "", "tasks_with_one_id_sent_together_are_one"),
+    mutant(
+        "lib/accept",
+        "  write_indexes()\n  write_hashes()\n",
+        "  write_hashes()\n  write_indexes()\n",
+        "a_task_without_its_indexes_is_not_acknowledged",
+    ),
+    mutant(
+        "lib/accept",
+        "  write_indexes()\n  write_hashes()\n",
+        "  write_hashes()\n  write_indexes()\n",
+        "a_batch_without_its_indexes_is_not_acknowledged",
+    ),
+    mutant(
+        "lib/accept",
+        "  write_hashes()\n  write_uses()\n",
+        "  write_uses()\n  write_hashes()\n",
+        "what_a_repeat_acknowledges_runs",
+    ),
+    mutant(
+        "lib/accept",
+        "  add_entry(index_key('pending'), now, id)\n  add_entry(wait_key(lane), tag, id)\n  if not task.unlisted then\n    add_entry(owner_index_key('pending', owner), now, id)\n  end\n",
+        "  add_entry(owner_index_key('pending', owner), now, id)\n  add_entry(index_key('pending'), now, id)\n  add_entry(wait_key(lane), tag, id)\n",
+        "what_is_left_of_a_failed_enqueue_is_removed",
+    ),
+    mutant(
+        "lib/repair",
+        "  repairs = repairs + redis.call('DEL', payload_key(id))\n",
+        "",
+        "a_payload_whose_task_is_lost_is_released",
+    ),
+    mutant(
+        "progress",
+        "independently(record, unpack(ARGV, first, first + 5))",
+        "record(unpack(ARGV, first, first + 5))",
+        "broken_progress_fails_alone",
+    ),
+    mutant("renew", "independently(renew, ARGV", "renew(ARGV", "a_broken_renewal_fails_alone"),
 ];

@@ -85,7 +85,12 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "warnings_of_outputs_end_with_the_task_and_leave_with_its_revival",
     ),
-    mutant("revive", ", 'output_warnings')", ")", "warnings_of_outputs_end_with_the_task_and_leave_with_its_revival"),
+    mutant(
+        "revive",
+        ", 'output_warnings', 'faults'",
+        ", 'faults'",
+        "warnings_of_outputs_end_with_the_task_and_leave_with_its_revival",
+    ),
     mutant("lib/run_times", "1 / NEWEST_SHARE)", "1000)", "a_run_time_is_counted_once"),
     mutant(
         "lib/run_times",

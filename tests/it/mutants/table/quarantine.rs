@@ -47,5 +47,5 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("end_quarantine", "'ended_at', 'trials')", "'trials')", END),
     mutant("enable", "  release_by_operator(instance, now)\n", "", END),
     mutant("lib/quarantine", "  if suspect then\n", "  if false then\n", END),
-    mutant("revive", ", 'faults', 'faulted', 'doubt', 'prefers')", ")", "a_revived_task_has_caused_no_faults"),
+    mutant("revive", ", 'faults', 'faulted', 'doubt', 'prefers'", "", "a_revived_task_has_caused_no_faults"),
 ];

@@ -18,7 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     guarded("gc", "task_key(id), payload_key(id)", "task_key(id)", "ended_tasks_are_collected_without_a_trace"),
     mutant("gc", "      drop_file(file, now)\n", "", "outputs_become_orphans_when_their_task_is_collected"),
-    mutant("gc", "'-inf', now,", "'-inf', '+inf',", "outputs_become_orphans_when_their_task_is_collected"),
+    mutant("gc", "is_early and '+inf' or now,", "'+inf',", "outputs_become_orphans_when_their_task_is_collected"),
     mutant("lib/repair", "    ensure(root .. 'delayed', task.retry_at, task.id)\n", "", "every_lost_key_is_rebuilt"),
     mutant("lib/repair", "      ensure(index_key(status), task.created, task.id)\n", "", "every_lost_key_is_rebuilt"),
     mutant(
