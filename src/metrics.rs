@@ -216,7 +216,8 @@ pub fn outputs_dropped(bytes: u64) {
     counter!(OUTPUT_BYTES_DROPPED).increment(bytes);
 }
 
-/// Records a failed Redis call: `unavailable`, `memory_full`, `refused`, `lost`, `unusable`, `corrupt`.
+/// Records a failed Redis call: `unavailable`, `not_confirmed`, `memory_full`, `refused`, `lost`, `unusable`,
+/// `corrupt`.
 pub fn redis_error(kind: &'static str) {
     counter!(REDIS_ERRORS, "kind" => kind).increment(1);
 }

@@ -47,7 +47,7 @@ pub(crate) async fn apply_when_possible(
                 report(written);
                 return Ok(());
             }
-            Err(error @ (Error::Unavailable(_) | Error::Refused(_))) => {
+            Err(error @ (Error::Unavailable(_) | Error::NotConfirmed(_) | Error::Refused(_))) => {
                 tracing::warn!(%error, delay_ms = PAUSE.as_millis(), "fleet config not applied; retrying");
             }
             Err(error) => return Err(error.to_string()),

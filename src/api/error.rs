@@ -145,6 +145,12 @@ pub enum ApiError {
     /// Redis is unreachable or refuses writes.
     #[error("the queue is unavailable: try again in a moment")]
     RedisUnavailable,
+    /// Redis refuses writes, for this reason.
+    #[error("the queue is unavailable: {0}")]
+    RedisRefuses(String),
+    /// Too few replicas, or not the disk, confirmed the write in time.
+    #[error("{0}: repeat the request, with the same Idempotency-Key")]
+    NotConfirmed(String),
     /// Redis was emptied or replaced.
     #[error("the database lost the data of this system: nothing is accepted until it is restored")]
     QueueLost,
@@ -214,7 +220,8 @@ impl ApiError {
             Self::QueueFull(_) => "queue_full",
             Self::Internal => "internal",
             Self::Busy => "busy",
-            Self::RedisUnavailable => "redis_unavailable",
+            Self::RedisUnavailable | Self::RedisRefuses(_) => "redis_unavailable",
+            Self::NotConfirmed(_) => "not_confirmed",
             Self::QueueLost => "queue_lost",
             Self::QueueMemoryFull => "queue_memory_full",
             Self::StorageUnavailable => "storage_unavailable",
@@ -264,6 +271,8 @@ impl ApiError {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy
             | Self::RedisUnavailable
+            | Self::RedisRefuses(_)
+            | Self::NotConfirmed(_)
             | Self::QueueLost
             | Self::QueueMemoryFull
             | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,

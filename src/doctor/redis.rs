@@ -53,6 +53,7 @@ fn advice(error: &Error) -> &'static str {
         Error::Unavailable(_) => "start it, or correct REDIS_URL; try it from this machine: redis-cli -u <url> ping",
         Error::MemoryFull(_) => "raise maxmemory, or lower SHUZHIREN_KEEP_TASKS",
         Error::Refused(_) => "check the reason it gives: the user's permissions (ACL), its disk",
+        Error::NotConfirmed(_) => "connect the replicas that must confirm a write, or lower --durability-replicas",
         Error::Lost(_) => "restore its data, or restart all processes to begin with an empty system",
         Error::Unusable(_) => "set REDIS_URL (scheme, user, password, host, port), or --data-dir for a running `up`",
         Error::Corrupt(_) => {

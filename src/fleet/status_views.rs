@@ -139,7 +139,7 @@ pub struct OverviewView {
     pub oldest_waiting_ms: Option<u64>,
     /// Stored files: `{"uploads":{"count","bytes"},"outputs":{…},"stored":{…}}`.
     pub files: FileTotals,
-    /// Error types with which new tasks are refused now, such as `queue_memory_full`.
+    /// Error types with which new tasks or uploads are refused now, such as `queue_memory_full`; and `redis_unfit`.
     pub warnings: Vec<&'static str>,
 }
 

@@ -12,7 +12,7 @@ use ::metrics::counter;
 const WORDS: &[(&str, &str, &[&str])] = &[
     (TASKS_ENDED, "outcome", &["completed", "failed", "cancelled"]),
     (TASKS_SUBMITTED, "result", &["created", "replayed", "conflict", "full", "invalid", "unavailable"]),
-    (REDIS_ERRORS, "kind", &["unavailable", "memory_full", "refused", "lost", "unusable", "corrupt"]),
+    (REDIS_ERRORS, "kind", &["unavailable", "not_confirmed", "memory_full", "refused", "lost", "unusable", "corrupt"]),
     (HTTP_CONNECTIONS_REFUSED, "cap", &["all", "address"]),
     (TRACE_SPANS, "result", &["sent", "failed", "dropped"]),
 ];

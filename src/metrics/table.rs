@@ -186,7 +186,7 @@ pub const METRICS: &[Metric] = &[
         REDIS_ERRORS,
         "errors",
         &["kind"],
-        "Failed Redis calls by kind: unavailable, memory_full, refused, lost, unusable, corrupt.",
+        "Failed Redis calls by kind: unavailable, not_confirmed, memory_full, refused, lost, unusable, corrupt.",
     ),
     gauge(
         REDIS_DATA_LOST,

@@ -13,6 +13,10 @@ pub enum Error {
     /// Redis refuses writes (read-only replica, disk full, missing permission). Retry later; the operator must act.
     #[error("redis refuses writes: {0}")]
     Refused(String),
+    /// Redis has the write, but fewer replicas, or not the disk, confirmed it in time. It may be lost; every verb is safe to
+    /// repeat.
+    #[error("the write is not confirmed: {0}")]
+    NotConfirmed(String),
     /// Redis does not hold the data of this system any more: it was emptied, or replaced by another (whose name this
     /// is; empty = none). The data must be restored, or all processes restarted to begin with an empty system.
     #[error("redis lost the data of this system: {}", if .0.is_empty() { "it was emptied".to_owned() } else { format!("it holds another system, {}", .0) })]
@@ -23,4 +27,39 @@ pub enum Error {
     /// Redis holds content in a form that this program does not write.
     #[error("unexpected content in redis: {0}")]
     Corrupt(String),
+}
+
+impl Error {
+    /// Returns the reason of a refusal in words for clients; `None` if Redis did not answer, or for another error.
+    pub fn refusal(&self) -> Option<String> {
+        let details = match self {
+            Self::Unusable(_) => return Some("redis refuses the user or the password of this system".to_owned()),
+            Self::Refused(details) => details,
+            Self::Unavailable(_) | Self::MemoryFull(_) | Self::NotConfirmed(_) | Self::Lost(_) | Self::Corrupt(_) => {
+                return None;
+            }
+        };
+        let words = match details.split_whitespace().next().unwrap_or_default() {
+            "MISCONF" => "redis cannot write to its disk and refuses every write until the disk has space",
+            "READONLY" => "redis is a read-only replica",
+            "NOREPLICAS" => "redis has fewer replicas than its min-replicas-to-write and refuses every write",
+            "NOPERM" => "redis denies a command to this system's user",
+            _ => return Some(details.clone()),
+        };
+        Some(words.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn a_refusal_is_not_silence() {
+        let said = |error: Error| error.refusal().unwrap_or_default();
+        let misconf = "MISCONF Errors writing to the AOF file: No space left on device";
+        assert!(said(Error::Refused(misconf.to_owned())).contains("disk"));
+        assert!(said(Error::Unusable("WRONGPASS".to_owned())).contains("password"));
+        assert_eq!(Error::Unavailable("no answer".to_owned()).refusal(), None);
+    }
 }

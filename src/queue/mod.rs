@@ -158,7 +158,7 @@ use redis::{
     keys::Root,
     link::Link,
     memory::Memory,
-    recheck::Recheck,
+    recheck::{Fitness, Recheck},
     script_call::{Reply, ScriptCaller, switch, with_timeout},
     server_check::Demand,
 };
@@ -172,9 +172,6 @@ use std::{
 };
 use tasks::enqueue_batcher::EnqueueBatcher;
 use tokio_util::task::AbortOnDropHandle;
-
-/// Interval of the check of the server: someone may change its settings.
-const RECHECK: Duration = Duration::from_secs(60);
 
 /// Result of a verb.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -216,6 +213,7 @@ struct Inner {
     payload_quota: Arc<PayloadQuota>,
     installation: Arc<Installation>,
     memory: Arc<Memory>,
+    fitness: Arc<Fitness>,
     _watchers: [AbortOnDropHandle<()>; 2],
 }
 
@@ -255,7 +253,11 @@ impl Queue {
             caller.call(Verb::CheckRedisRestart, vec![Token::new().as_str().into(), switch(false)]).await?;
         let installation = Arc::new(Installation::new(&caller.root, booted.parse()?));
         caller.installation = Some(Arc::clone(&installation));
-        let durable = Durable::connect(&link, &caller, confirm).await?.map(Arc::new);
+        if let Some(denied) = redis::denied::denied_commands(&caller).await? {
+            return Err(Error::Refused(denied));
+        }
+        let fitness = Arc::clone(recheck.fitness());
+        let durable = Durable::connect(&link, &caller, confirm, &fitness).await?.map(Arc::new);
         let payload_quota = Arc::<PayloadQuota>::default();
         let batcher = EnqueueBatcher::start(caller.clone(), durable.clone(), limits.waiting_max, payload_quota.clone());
         let memory = Arc::new(Memory::default());
@@ -263,8 +265,18 @@ impl Queue {
             AbortOnDropHandle::new(tokio::spawn(watch(caller.clone(), (demand, recheck), changes))),
             AbortOnDropHandle::new(tokio::spawn(redis::memory::watch(caller.clone(), Arc::clone(&memory)))),
         ];
-        let inner =
-            Inner { caller, durable, batcher, link, limits, payload_quota, installation, memory, _watchers: watchers };
+        let inner = Inner {
+            caller,
+            durable,
+            batcher,
+            link,
+            limits,
+            payload_quota,
+            installation,
+            memory,
+            fitness,
+            _watchers: watchers,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -286,14 +298,33 @@ impl Queue {
         self.inner.payload_quota.all.store(all, Ordering::Relaxed);
     }
 
-    /// Checks that Redis answers a PING within a second, and that the last call found our data in it.
+    /// Checks that Redis answers a PING within a second, that the last call found our data in it, and that it denies us
+    /// no command.
     pub async fn ping(&self) -> Result<()> {
         let limit = Duration::from_secs(1);
         match tokio::time::timeout(limit, with_timeout(self.inner.caller.pool.next().ping(limit))).await {
             Ok(Ok(_)) if self.inner.installation.is_lost() => Err(Error::Lost(String::new())),
+            Ok(Ok(_)) => self.inner.fitness.denied().map_or(Ok(()), |denied| Err(Error::Refused(denied))),
+            Ok(Err(Error::Unavailable(_))) | Err(_) if self.link().refusal().is_some() => {
+                Err(Error::Unusable(self.link().refusal().unwrap_or_default()))
+            }
             Ok(answer) => answer.map(drop),
             Err(_elapsed) => Err(Error::Unavailable("no answer to PING within a second".to_owned())),
         }
+    }
+
+    /// Whether Redis was changed so that it would be refused at a start: it may delete tasks, for example.
+    pub fn is_unfit(&self) -> bool {
+        self.inner.fitness.is_unfit()
+    }
+
+    /// Whether writes are refused because the replicas or the disk do not confirm them.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.inner.fitness.is_unconfirmed()
+    }
+
+    fn fitness(&self) -> &Arc<Fitness> {
+        &self.inner.fitness
     }
 
     /// Checks that something new may be accepted: tasks, files, published workflows.
@@ -375,7 +406,7 @@ async fn watch(
             (changed, _, _) = changed => if changed.is_err() {
                 return;
             },
-            () = tokio::time::sleep(RECHECK) => {
+            () = tokio::time::sleep(recheck.interval()) => {
                 recheck.run(&caller, demand).await;
                 continue;
             }

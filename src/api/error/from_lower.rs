@@ -6,12 +6,18 @@ use crate::{problem::Problem, process::LogLimit, queue, store, submit};
 impl From<queue::Error> for ApiError {
     fn from(error: queue::Error) -> Self {
         match error {
-            queue::Error::Unavailable(_) | queue::Error::Refused(_) | queue::Error::Unusable(_) => {
+            queue::Error::Unavailable(_)
+            | queue::Error::Refused(_)
+            | queue::Error::Unusable(_)
+            | queue::Error::NotConfirmed(_) => {
                 static LIMIT: LogLimit = LogLimit::new();
                 if let Some(omitted) = LIMIT.admit() {
                     tracing::warn!(%error, omitted, "requests failed: redis is unavailable");
                 }
-                Self::RedisUnavailable
+                if matches!(error, queue::Error::NotConfirmed(_)) {
+                    return Self::NotConfirmed(error.to_string());
+                }
+                error.refusal().map_or(Self::RedisUnavailable, Self::RedisRefuses)
             }
             // Logged when it began, not for each request.
             queue::Error::Lost(_) => Self::QueueLost,

@@ -86,6 +86,11 @@ pub const ERROR_TYPES: &[ErrorType] = &[
         "Redis does not answer or refuses writes: try again, with the same Idempotency-Key",
     ),
     error_type(
+        "not_confirmed",
+        &[503],
+        "the replicas or the disk that `--durability` asks for did not confirm the write in time: repeat the request with the same Idempotency-Key",
+    ),
+    error_type(
         "queue_lost",
         &[503],
         "Redis was emptied or replaced: nothing is accepted until its data is restored, or an administrator restarts the system",

@@ -61,13 +61,16 @@ pub(super) fn add(document: &mut Value) {
         "RetryAfter": { "description": "seconds", "schema": { "type": "integer", "minimum": 1 } },
     });
     let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
-    for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
-        finish(operation);
+    for (method, operation) in paths.filter_map(Value::as_object_mut).flatten() {
+        finish(method, operation);
     }
 }
 
-fn finish(operation: &mut Value) {
-    let words = words_of(operation);
+fn finish(method: &str, operation: &mut Value) {
+    let mut words = words_of(operation);
+    if method != "get" {
+        words.push("not_confirmed".to_owned());
+    }
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     let mut by_status: BTreeMap<u16, Vec<(&str, &str)>> = BTreeMap::new();
     for (word, status, meaning) in all().filter(|(word, _, _)| words.iter().any(|one| one == word)) {

@@ -296,7 +296,8 @@ pub(in crate::api) struct Health {
     status: String,
     #[schema(pattern = "^connected$")]
     redis: String,
-    /// Error types with which new tasks or uploads are refused now: `queue_memory_full`, `storage_reserve`; left out if there are none.
+    /// Error types with which new tasks or uploads are refused now: `queue_memory_full`, `not_confirmed`, `storage_reserve`; and
+    /// `redis_unfit`: Redis would be refused at a start. Left out if there are none.
     warnings: Option<Vec<String>>,
 }
 
@@ -314,7 +315,9 @@ pub(in crate::api) struct Unhealthy {
 struct Degraded {
     #[schema(pattern = "^degraded$")]
     status: String,
-    /// `lost`: it answers, but was emptied or replaced.
-    #[schema(pattern = "^(disconnected|lost)$")]
+    /// `lost`: it answers, but was emptied or replaced. `refusing`: it answers, but refuses our writes, a command or the password.
+    #[schema(pattern = "^(disconnected|lost|refusing)$")]
     redis: String,
+    /// As in a good answer.
+    warnings: Option<Vec<String>>,
 }

@@ -5,7 +5,7 @@ use crate::{
     event::Event,
     queue::{
         Queue, Result,
-        redis::{connection::Purpose, link::Supervised, script_call::with_timeout},
+        redis::{connection::Purpose, link::Supervised, recheck::Fitness, script_call::with_timeout},
     },
 };
 use fred::{
@@ -56,6 +56,7 @@ struct Subscription {
     messages: mpsc::Sender<Value>,
     gap: Arc<AtomicBool>,
     wake: Arc<tokio::sync::Notify>,
+    fitness: Arc<Fitness>,
 }
 
 impl Queue {
@@ -75,11 +76,15 @@ impl Queue {
         let changes = connection.changes();
         let client = connection.client();
         let received = client.message_rx();
-        with_timeout(client.subscribe(channel.clone())).await?;
+        let subscribed = with_timeout(client.subscribe(channel.clone())).await;
+        let fitness = Arc::clone(self.fitness());
+        fitness.note_subscription(&subscribed);
+        subscribed?;
         let (sender, messages) = mpsc::channel(BACKLOG_MAX);
         let (gap, wake) = (Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
         let (seen, woken) = (gap.clone(), wake.clone());
-        let subscription = Subscription { connection, changes, channel, messages: sender, gap: seen, wake: woken };
+        let subscription =
+            Subscription { connection, changes, channel, messages: sender, gap: seen, wake: woken, fitness };
         let forwarder = AbortOnDropHandle::new(tokio::spawn(subscription.run(client, received)));
         Ok(Feed { messages, gap, wake, _forwarder: forwarder })
     }
@@ -143,7 +148,10 @@ impl Subscription {
     /// Subscribes after a change of the connection. This changes nothing if the subscription exists. That it does is
     /// proved by the answers to the supervisor's PING, which differ in subscriber mode.
     async fn subscribe(&self, client: &Client) {
-        while let Err(error) = with_timeout(client.subscribe(self.channel.clone())).await {
+        loop {
+            let subscribed = with_timeout(client.subscribe(self.channel.clone())).await;
+            self.fitness.note_subscription(&subscribed);
+            let Err(error) = subscribed else { return };
             if self.changes.has_changed().unwrap_or(true) {
                 return;
             }

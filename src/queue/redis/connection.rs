@@ -5,7 +5,7 @@
 //! client for each call: the supervisor may replace it at any time.
 
 use super::{connect, connect::Driver, script_call::is_answer};
-use crate::queue::Result;
+use crate::queue::{Error, Result};
 use fred::{
     clients::Client,
     error::Error as FredError,
@@ -76,6 +76,8 @@ pub(crate) struct Connection {
     answered: AtomicU64,
     /// Number of answers.
     answers: AtomicU64,
+    /// The reason for which the server refused the last attempt to connect anew.
+    refusal: RwLock<Option<String>>,
 }
 
 /// The client and its connections to servers. After a change, WAIT no longer covers earlier writes.
@@ -102,6 +104,7 @@ impl Connection {
             owed_since: AtomicU64::new(0),
             answered: AtomicU64::new(1),
             answers: AtomicU64::new(0),
+            refusal: RwLock::default(),
         };
         Ok((connection, driver))
     }
@@ -121,7 +124,20 @@ impl Connection {
 
     /// Builds and connects another client with the same settings.
     pub(super) async fn rebuild(&self) -> Result<(Client, Driver)> {
-        connect::client(&connect::with_known_servers(&self.target.config, &self.client()), self.purpose).await
+        let built =
+            connect::client(&connect::with_known_servers(&self.target.config, &self.client()), self.purpose).await;
+        let refusal = match &built {
+            Err(Error::Unusable(why)) => Some(why.clone()),
+            Ok(_) | Err(_) => None,
+        };
+        *self.refusal.write().unwrap_or_else(PoisonError::into_inner) = refusal;
+        built
+    }
+
+    /// Returns the reason for which the server refused to connect anew; `None` once it answers.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let refusal = self.refusal.read().unwrap_or_else(PoisonError::into_inner).clone();
+        refusal.filter(|_| self.owes_for() > Duration::ZERO || !self.client().is_connected())
     }
 
     /// Puts another client in place of the current one.

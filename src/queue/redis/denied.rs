@@ -1,10 +1,32 @@
 //! Commands that the server denies to our user (ACL), or has renamed. The error of a script names none; its line does.
 
-use crate::queue::Error;
+use super::{installation::Installation, script_call::ScriptCaller, scripts::Verb};
+use crate::queue::{Error, Result};
 
 /// Words of the errors about a command that this user may not run or the server does not know.
 const DENIED: [&str; 5] =
     ["can't run this command", "Unknown Redis command", "unknown command", "no permissions to run", "NOPERM"];
+
+/// Tries every command. Returns the denied ones as a sentence; `None` if there are none.
+pub(crate) async fn denied_commands(caller: &ScriptCaller) -> Result<Option<String>> {
+    let Some(installation) = caller.installation.as_deref().map(Installation::id) else { return Ok(None) };
+    let mut reply = caller.call(Verb::TryCommands, vec![installation.into()]).await?;
+    let mut denied = Vec::new();
+    while let (Ok(command), Ok(error)) = (reply.parse::<String>(), reply.parse::<String>()) {
+        if is_denied(&error) {
+            denied.push(command);
+        }
+    }
+    Ok(sentence(&denied))
+}
+
+fn sentence(denied: &[String]) -> Option<String> {
+    match denied {
+        [] => None,
+        [command] => Some(format!("redis denies the command {command} to this user, or has renamed it")),
+        all => Some(format!("redis denies the commands {} to this user, or has renamed them", all.join(", "))),
+    }
+}
 
 /// Names the command that the server denied to a script.
 pub(crate) fn name_command(error: Error, script: &str) -> Error {
@@ -13,7 +35,7 @@ pub(crate) fn name_command(error: Error, script: &str) -> Error {
         return error;
     }
     let Some(command) = command_of(details, script) else { return error };
-    Error::Refused(format!("redis denies the command {command} to this user, or has renamed it"))
+    sentence(&[command.to_owned()]).map_or(error, Error::Refused)
 }
 
 /// Makes a denied command the reason for a refusal to start: waiting would not help.

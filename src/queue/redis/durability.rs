@@ -8,11 +8,15 @@
 use super::{
     connection::{Identity, Purpose},
     link::{Link, Supervised, in_turn},
-    script_call::{Reply, ScriptCaller},
+    recheck::Fitness,
+    script_call::{Reply, ScriptCaller, from_fred},
     scripts::Verb,
     server_check::Confirmation,
 };
-use crate::queue::{Error, Result};
+use crate::{
+    metrics,
+    queue::{Error, Result},
+};
 use fred::{
     interfaces::ClientLike,
     types::{ClusterHash, CustomCommand, Value, config::Options},
@@ -62,7 +66,12 @@ struct Writer {
 
 impl Durable {
     /// Connects the clients; `None` if a reply of Redis is confirmation enough.
-    pub(crate) async fn connect(link: &Link, caller: &ScriptCaller, confirm: Confirmation) -> Result<Option<Self>> {
+    pub(crate) async fn connect(
+        link: &Link,
+        caller: &ScriptCaller,
+        confirm: Confirmation,
+        fitness: &Arc<Fitness>,
+    ) -> Result<Option<Self>> {
         if confirm == Confirmation::Answer {
             return Ok(None);
         }
@@ -71,8 +80,12 @@ impl Durable {
             let connection = Arc::new(link.open(Purpose::Confirmed).await?);
             let (waiting, asked) = mpsc::channel(BATCH_MAX);
             let proof = Arc::default();
-            let answers =
-                Answers { connection: Arc::clone(&connection), caller: caller.clone(), proof: Arc::clone(&proof) };
+            let answers = Answers {
+                connection: Arc::clone(&connection),
+                caller: caller.clone(),
+                proof: Arc::clone(&proof),
+                fitness: Arc::clone(fitness),
+            };
             let waiter = AbortOnDropHandle::new(tokio::spawn(run_waiter(answers, confirm, asked)));
             writers.push(Writer { connection, proof, waiting, _waiter: waiter });
         }
@@ -144,22 +157,23 @@ struct Answers {
     connection: Arc<Supervised>,
     caller: ScriptCaller,
     proof: Arc<Mutex<Option<Proof>>>,
+    fitness: Arc<Fitness>,
 }
 
 async fn run_waiter(answers: Answers, confirm: Confirmation, mut asked: mpsc::Receiver<Confirmed>) {
-    let Answers { connection, caller, proof } = answers;
+    let Answers { connection, caller, proof, fitness } = answers;
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while asked.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let (began, by) = (Instant::now(), connection.identity());
         let answer = Box::pin(wait(&connection, &caller, confirm)).await;
         let proved = by.filter(|_| answer.is_ok()).map(|by| Proof { asked: began, by });
         *proof.lock().unwrap_or_else(PoisonError::into_inner) = proved;
+        if matches!(answer, Ok(()) | Err(Error::NotConfirmed(_))) {
+            fitness.set_unconfirmed(answer.is_err());
+        }
         for confirmed in batch.drain(..) {
             // Fails only if the caller has timed out.
-            let _gone = confirmed.send(match &answer {
-                Ok(()) => Ok(()),
-                Err(message) => Err(Error::Unavailable(message.clone())),
-            });
+            let _gone = confirmed.send(answer.clone());
         }
     }
 }
@@ -171,13 +185,8 @@ const fn longest_wait(confirm: Confirmation) -> Duration {
     }
 }
 
-async fn wait(
-    connection: &Supervised,
-    caller: &ScriptCaller,
-    confirm: Confirmation,
-) -> std::result::Result<(), String> {
-    let mark = caller.call_on(connection, Verb::ReplicationMark, Vec::new());
-    mark.await.map_err(|error| error.to_string())?;
+async fn wait(connection: &Supervised, caller: &ScriptCaller, confirm: Confirmation) -> Result<()> {
+    caller.call_on(connection, Verb::ReplicationMark, Vec::new()).await?;
     let longest = longest_wait(confirm);
     let ms = longest.as_millis().to_string();
     let (name, args) = match confirm {
@@ -192,17 +201,18 @@ async fn wait(
     let options = Options { timeout: Some(longest + MARGIN), ..Options::default() };
     let client = connection.client().with_options(&options);
     let answer = connection.ask(client.custom::<Value, _>(command, args)).await;
-    let answer = answer.map_err(|error| error.to_string())?;
+    let answer = answer.map_err(from_fred)?;
     let count = match answer {
         Value::Array(counts) => counts.first().and_then(Value::as_i64),
         count => count.as_i64(),
     };
     let count = count.unwrap_or(0);
-    match confirm {
-        Confirmation::Replicas(wanted) if count < i64::from(wanted) => {
-            Err(format!("of {wanted} replicas {count} confirmed within {longest:?}"))
-        }
-        _ if count < 1 => Err(format!("the disk did not confirm within {longest:?}")),
-        _ => Ok(()),
-    }
+    let missing = match confirm {
+        Confirmation::Replicas(wanted) if count >= i64::from(wanted) => return Ok(()),
+        Confirmation::Replicas(wanted) => format!("of {wanted} replicas {count} confirmed it within {longest:?}"),
+        _ if count >= 1 => return Ok(()),
+        _ => format!("the disk of redis did not confirm it within {longest:?}"),
+    };
+    metrics::redis_error("not_confirmed");
+    Err(Error::NotConfirmed(missing))
 }

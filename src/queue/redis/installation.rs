@@ -55,6 +55,7 @@ impl Installation {
                 Error::Unavailable(_)
                 | Error::MemoryFull(_)
                 | Error::Refused(_)
+                | Error::NotConfirmed(_)
                 | Error::Unusable(_)
                 | Error::Corrupt(_),
             ) => return,

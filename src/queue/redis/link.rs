@@ -94,6 +94,11 @@ impl Link {
         self.alive().iter().map(|connection| connection.unanswered_for()).min().unwrap_or_default()
     }
 
+    /// Returns the reason for which Redis refuses new connections, if it does: the password was changed, for example.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        self.alive().iter().find_map(|connection| connection.refusal())
+    }
+
     fn free_number(&self, purpose: Purpose) -> usize {
         let alive = self.alive();
         let is_taken =

@@ -1,33 +1,147 @@
-//! The check of the server that a running process repeats, once a minute and after every reconnect.
+//! The check of the server that a running process repeats, once a minute and after every reconnect, and what it found.
 
 use super::{
+    denied,
     script_call::ScriptCaller,
     server_check::{Demand, ServerIssue, validate},
 };
-use crate::{metrics, queue::Error};
+use crate::{
+    metrics,
+    queue::{Error, Result},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// Interval of the checks: someone may change the settings of the server.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// The same while something is wrong, so that its end is seen soon.
+const INTERVAL_ILL: Duration = Duration::from_secs(5);
+
+/// Right that Redis may deny to our user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Right {
+    /// The commands of scripts.
+    Commands,
+    /// The subscription to events.
+    Events,
+}
+
+/// Faults of the server that requests, `/api/health` and `/readyz` report until they end.
+#[derive(Debug, Default)]
+pub(crate) struct Fitness {
+    is_unfit: AtomicBool,
+    is_unconfirmed: AtomicBool,
+    denied: Mutex<BTreeMap<Right, String>>,
+}
+
+impl Fitness {
+    /// Whether the server would be refused at a start.
+    pub(crate) fn is_unfit(&self) -> bool {
+        self.is_unfit.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_unfit(&self, is_unfit: bool) {
+        metrics::redis_unfit(is_unfit);
+        self.is_unfit.store(is_unfit, Ordering::Relaxed);
+    }
+
+    /// Whether the last write was not confirmed, or too few replicas are connected to confirm one.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.is_unconfirmed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_unconfirmed(&self, is_unconfirmed: bool) {
+        self.is_unconfirmed.store(is_unconfirmed, Ordering::Relaxed);
+    }
+
+    /// Returns a denied right as a sentence.
+    pub(crate) fn denied(&self) -> Option<String> {
+        self.lock().values().next().cloned()
+    }
+
+    /// Takes note of a right. Logs changes.
+    fn set_denied(&self, right: Right, denied: Option<String>) {
+        let mut rights = self.lock();
+        if rights.get(&right) == denied.as_ref() {
+            return;
+        }
+        match denied {
+            Some(denial) => {
+                tracing::error!(denial, "allow this user of redis all commands of deploy/README.md (ACL)");
+                rights.insert(right, denial);
+            }
+            None => {
+                tracing::warn!(?right, "redis allows this right again");
+                rights.remove(&right);
+            }
+        }
+    }
+
+    /// Takes note of the result of a subscription to events.
+    pub(crate) fn note_subscription<T>(&self, result: &Result<T>) {
+        match result {
+            Ok(_) => self.set_denied(Right::Events, None),
+            Err(Error::Refused(why)) => {
+                self.set_denied(Right::Events, Some(format!("redis denies the subscription to events: {why}")));
+            }
+            Err(_unknown) => {}
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Right, String>> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The check of a running process: its settings may be changed, or another server may take its place.
 #[derive(Debug, Default)]
 pub(crate) struct Recheck {
+    fitness: Arc<Fitness>,
     found: Option<String>,
     warned: Vec<ServerIssue>,
 }
 
 impl Recheck {
+    /// Returns what the last check found.
+    pub(crate) const fn fitness(&self) -> &Arc<Fitness> {
+        &self.fitness
+    }
+
+    /// Returns the time until the next check.
+    pub(crate) fn interval(&self) -> Duration {
+        let fitness = &self.fitness;
+        let is_ill = fitness.is_unfit() || fitness.is_unconfirmed() || fitness.denied().is_some();
+        if is_ill { INTERVAL_ILL } else { INTERVAL }
+    }
+
     /// Checks the server. Logs what has changed since the last time.
     pub(crate) async fn run(&mut self, caller: &ScriptCaller, demand: Demand) {
+        if let Ok(denied) = denied::denied_commands(caller).await {
+            self.fitness.set_denied(Right::Commands, denied);
+        }
         let validated = match validate(caller, demand).await {
-            Ok(validated) => validated.map_err(|refusal| refusal.to_string()),
+            Ok(checked) => {
+                self.fitness.set_unconfirmed(checked.lacks_replicas);
+                checked.validated.map_err(|refusal| refusal.to_string())
+            }
             Err(Error::Unusable(why)) => Err(why),
             // Unanswered or refused for another reason, which is logged by the calls that it concerns.
             Err(_unknown) => return,
         };
-        metrics::redis_unfit(validated.is_err());
-        let (refusal, warnings) = match validated {
-            Ok((_, warnings)) => (None, warnings),
-            Err(refusal) => (Some(refusal), Vec::new()),
+        self.fitness.set_unfit(validated.is_err());
+        let refusal = match validated {
+            Ok((_, warnings)) => {
+                self.report_warnings(warnings);
+                None
+            }
+            Err(refusal) => Some(refusal),
         };
-        self.report_warnings(warnings);
         if refusal == self.found {
             return;
         }

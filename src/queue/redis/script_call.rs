@@ -130,6 +130,7 @@ pub(crate) async fn with_timeout<T>(answer: impl Future<Output = std::result::Re
             Error::Unavailable(_) => "unavailable",
             Error::MemoryFull(_) => "memory_full",
             Error::Refused(_) => "refused",
+            Error::NotConfirmed(_) => "not_confirmed",
             Error::Lost(_) => "lost",
             Error::Unusable(_) => "unusable",
             Error::Corrupt(_) => "corrupt",

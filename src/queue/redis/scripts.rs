@@ -104,6 +104,7 @@ scripts! {
     TaskGet = "#!lua flags=no-writes" "task_get" [];
     TaskList = "#!lua flags=no-writes" "task_list" ["list_rows"];
     TaskVersions = "#!lua flags=no-writes" "task_versions" [];
+    TryCommands = "#!lua flags=allow-oom" "try_commands" [];
     UnregisteredObjects = "#!lua flags=no-writes" "unregistered_objects" [];
     UploadBytes = "#!lua flags=no-writes" "upload_bytes" [];
     WaitFacts = "#!lua flags=no-writes" "wait_facts" [];
@@ -227,6 +228,17 @@ mod tests {
     fn only_what_takes_more_memory_is_refused_while_it_is_full() {
         let refused: Vec<_> = Verb::ALL.iter().filter(|verb| verb.text().starts_with("#!lua\n")).collect();
         assert_eq!(refused, [&Verb::Claim, &Verb::Enqueue, &Verb::EnqueueBatch, &Verb::Revive, &Verb::WorkflowPut]);
+    }
+
+    #[test]
+    fn every_command_is_tried_at_start() {
+        let tried = Verb::TryCommands.body();
+        for verb in Verb::ALL {
+            for call in verb.text().split("redis.call('").skip(1) {
+                let command = call.split('\'').next().unwrap();
+                assert!(command == "TIME" || tried.contains(&format!("'{command}'")), "{}: {command}", verb.name());
+            }
+        }
     }
 
     #[test]

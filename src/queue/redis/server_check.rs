@@ -11,7 +11,6 @@ use super::{
     scripts::Verb,
 };
 use crate::{
-    metrics,
     queue::{Error, Result},
     settings::{Durability, RedisSettings},
 };
@@ -144,6 +143,11 @@ impl ServerInfo {
         Ok((confirm, warnings))
     }
 
+    /// Whether fewer replicas are connected than must confirm a write.
+    pub(super) fn lacks_replicas(&self, demand: Demand) -> bool {
+        demand.durability == Durability::Replica && self.replicas < demand.replicas
+    }
+
     /// Compares the number of replicas with the number that confirms a write.
     fn replica_warning(&self, wanted: u32) -> Option<ServerIssue> {
         let found = self.replicas;
@@ -182,20 +186,26 @@ impl ServerIssue {
 
 /// Checks the server that holds our slot. Logs warnings; refuses with [`Error::Unusable`]. Returns the check to repeat.
 pub(crate) async fn check(caller: &ScriptCaller, demand: Demand) -> Result<(Confirmation, Recheck)> {
-    let (confirm, warnings) = validate(caller, demand).await?.map_err(|no| Error::Unusable(no.to_string()))?;
+    let checked = validate(caller, demand).await?;
+    let (confirm, warnings) = checked.validated.map_err(|no| Error::Unusable(no.to_string()))?;
     let mut recheck = Recheck::default();
     recheck.report_warnings(warnings);
-    metrics::redis_unfit(false);
+    recheck.fitness().set_unfit(false);
+    recheck.fitness().set_unconfirmed(checked.lacks_replicas);
     Ok((confirm, recheck))
 }
 
-/// Confirmation and warnings, or the reason to refuse.
-pub(super) type Validated = std::result::Result<(Confirmation, Vec<ServerIssue>), ServerIssue>;
+/// Result of a check.
+pub(super) struct Checked {
+    /// Confirmation and warnings, or the reason to refuse.
+    pub(super) validated: std::result::Result<(Confirmation, Vec<ServerIssue>), ServerIssue>,
+    pub(super) lacks_replicas: bool,
+}
 
-pub(super) async fn validate(caller: &ScriptCaller, demand: Demand) -> Result<Validated> {
-    let info = info(caller).await?;
+pub(super) async fn validate(caller: &ScriptCaller, demand: Demand) -> Result<Checked> {
+    let info = ServerInfo::parse(&info(caller).await?);
     let fsync = if demand.durability == Durability::Fsync { fsync_policy(caller).await? } else { None };
-    Ok(ServerInfo::parse(&info).validate(demand, fsync.as_deref()))
+    Ok(Checked { validated: info.validate(demand, fsync.as_deref()), lacks_replicas: info.lacks_replicas(demand) })
 }
 
 /// Reads INFO of the server that holds our slot.

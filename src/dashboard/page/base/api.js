@@ -9,6 +9,7 @@ export class ApiError extends Error {
     this.status = status;
     this.type = body?.error?.type ?? (status === 0 ? 'network' : 'unknown');
     this.details = body?.error?.details ?? [];
+    this.data = body?.data ?? null;
     this.requestId = body?.error?.requestId ?? null;
     this.retryAfter = retryAfter;
   }

@@ -19,9 +19,12 @@ const POLL_MS = 5_000;
 /** Age after which instances are read again, because messages do not carry the device and version. */
 const INSTANCES_STALE_MS = 15_000;
 /** Interval between two reads of the health, which no message carries. */
-const HEALTH_MS = 15_000;
+const HEALTH_MS = 5_000;
 
-/** `overview` and `instances` are `null` until loaded. Instances are in the order of the config. */
+/**
+ * `overview` and `instances` are `null` until loaded. Instances are in the order of the config. `health` is the `data` of the
+ * health; `type` is its error type while the queue does not work.
+ */
 export const known = { overview: null, instances: null, instancesError: null, health: null };
 
 /** taskId → `{at, …data of its latest message}`; `at` is `performance.now()`. */
@@ -189,11 +192,13 @@ async function readHealth() {
   if (!isLoggedIn() || document.visibilityState !== 'visible') return;
   try {
     known.health = await call('GET', 'health');
-  } catch {
+  } catch (error) {
     // The banner reports that the server is unreachable.
-    return;
+    if (!error.data?.status) return;
+    known.health = { ...error.data, type: error.type };
   }
   publish('overview');
+  publish('connection');
 }
 
 setInterval(readHealth, HEALTH_MS);

@@ -246,8 +246,11 @@ function problemItem(item) {
     ];
   }
   const place = { no_instances: 'config', memory_full: 'tasks', disk_low: 'files' }[item.kind] ?? 'instances';
+  const isOfRedis = /^(queue_|redis_|not_)/.test(item.kind);
   return [
-    h('a', { href: link([place]) }, t(`problems.${item.kind}`)),
+    isOfRedis
+      ? h('strong', {}, t(`problems.${item.kind}`))
+      : h('a', { href: link([place]) }, t(`problems.${item.kind}`)),
     h('span', { class: 'why' }, t(`problems.${item.kind}.text`)),
   ];
 }

@@ -13,7 +13,7 @@ import { icon, logo } from '../components/ui/icons.js';
 import { languageToggle, themeToggle } from '../components/ui/toggles.js';
 import { toastContainer } from '../components/ui/toast.js';
 import { shortcuts } from '../components/ui/shortcuts.js';
-import { findProblems } from '../components/fleet/problems.js';
+import { findProblems, queueOutage } from '../components/fleet/problems.js';
 import { account } from './account.js';
 import { files } from './files.js';
 import { fleetConfig } from './fleet-config.js';
@@ -196,8 +196,10 @@ function connectionState(scope) {
   const label = h('span', {});
   const element = h('p', { class: 'connection-state' }, h('span', { class: 'dot', 'aria-hidden': 'true' }), label);
   const draw = () => {
-    setAttr(element, 'data-state', connection.state);
-    setText(label, t(`connection.${connection.state}`));
+    // A socket may be live while the queue behind it is not.
+    const state = connection.state === 'live' && queueOutage(known.health) ? 'stale' : connection.state;
+    setAttr(element, 'data-state', state);
+    setText(label, t(`connection.${state}`));
   };
   scope.add(subscribe('connection', draw));
   draw();

@@ -50,6 +50,7 @@ export default {
   'connection.live': 'Live',
   'connection.off': 'Disconnected',
   'connection.retry': 'Reconnect now',
+  'connection.stale': 'Queue down',
   'connection.waiting': 'Reconnecting',
   'copied': 'Copied to the clipboard.',
   'copy': 'Copy',

@@ -50,6 +50,7 @@ export default {
   'connection.live': '实时',
   'connection.off': '未连接',
   'connection.retry': '立即重连',
+  'connection.stale': '队列不可用',
   'connection.waiting': '重连中',
   'copied': '已复制到剪贴板。',
   'copy': '复制',

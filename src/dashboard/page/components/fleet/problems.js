@@ -8,13 +8,36 @@ const LONG_WAIT_MS = 60_000;
 /** Whether an instance is enabled, but down, quarantined or suspect. */
 export const hasProblem = (instance) => instance.enabled && ['down', 'quarantined', 'suspect'].includes(phaseOf(instance));
 
+/** Warnings of the health and the overview, and the kinds of their problems. */
+const WARNINGS = {
+  storage_reserve: 'disk_low',
+  queue_memory_full: 'memory_full',
+  not_confirmed: 'not_confirmed',
+  redis_unfit: 'redis_unfit',
+};
+
+/** Returns the kind of the problem that stops the queue, or null. `health` is that of the store. */
+export const queueOutage = (health) =>
+  health?.status !== 'degraded'
+    ? null
+    : health.redis === 'lost'
+      ? 'queue_lost'
+      : health.redis === 'refusing'
+        ? 'redis_refuses'
+        : 'redis_unavailable';
+
 /**
- * `health` is the answer of `GET /api/health`, or null.
+ * `health` is that of the store, or null.
  * Returns a list of `{about: 'instance'|'queue', level: 'bad'|'warn', kind, instance?, waitingMs?, count?}`.
  */
 export function findProblems(overview, instances, health) {
   const found = [];
-  if (health?.warnings?.includes('storage_reserve')) found.push({ about: 'queue', level: 'bad', kind: 'disk_low' });
+  const outage = queueOutage(health);
+  if (outage) found.push({ about: 'queue', level: 'bad', kind: outage });
+  const warnings = new Set([...(health?.warnings ?? []), ...(overview?.warnings ?? [])]);
+  for (const [warning, kind] of Object.entries(WARNINGS)) {
+    if (warnings.has(warning)) found.push({ about: 'queue', level: 'bad', kind });
+  }
   if (instances) {
     const enabled = instances.filter((item) => item.enabled);
     if (instances.length === 0) found.push({ about: 'queue', level: 'warn', kind: 'no_instances' });
@@ -25,7 +48,6 @@ export function findProblems(overview, instances, health) {
       found.push({ about: 'instance', level: phase === 'suspect' ? 'warn' : 'bad', kind: phase, instance });
     }
   }
-  if (overview?.warnings?.includes('queue_memory_full')) found.push({ about: 'queue', level: 'bad', kind: 'memory_full' });
   if (overview && overview.oldestWaitingMs >= LONG_WAIT_MS) {
     found.push({
       about: 'queue',
