@@ -27,6 +27,8 @@ pub mod limits {
     pub const JSON_BODY_BYTES: usize = 256 * 1024;
     /// Largest body of PUT /api/workflows/:name.
     pub const WORKFLOW_BODY_BYTES: usize = 1 << 20;
+    /// Bytes of bodies of submits and publications that one process holds at once; one user has half of them.
+    pub const BODIES_BYTES_MAX: u64 = 256 << 20;
     /// Maximum number of tasks of one submit.
     pub const BATCH_TASKS_MAX: u16 = 1_000;
     /// Maximum size of these tasks in Redis, bytes: one call carries them all.

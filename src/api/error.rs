@@ -14,6 +14,7 @@ use crate::{
     secrets::NoSecretKey,
     store::DiskRoom,
     task::{FileId, Status, WorkflowVersion},
+    text::size,
 };
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -165,7 +166,7 @@ pub enum ApiError {
     StorageFull,
     /// The free space of the file store's disk is at its reserve.
     #[error(
-        "the disk of the file store has only {} bytes free, and {} are reserved: delete files, or add space", .0.free, .0.reserve
+        "the disk of the file store has only {} free, and {} are reserved: delete files, or add space", size(.0.free), size(.0.reserve)
     )]
     StorageReserve(DiskRoom),
     /// A quota of bytes of waiting tasks is used up.

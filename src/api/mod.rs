@@ -31,7 +31,7 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{HeaderValue, header},
 };
-use http::query::Takers;
+use http::{body_room::BodyRoom, query::Takers};
 use routes::{nodes::ListingCache, thumbnail::Thumbnails};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -54,6 +54,7 @@ pub struct ApiState {
     node_listing: Arc<ListingCache>,
     thumbnails: Arc<Thumbnails>,
     retention: Retention,
+    bodies: BodyRoom,
 }
 
 impl ApiState {
@@ -80,6 +81,7 @@ impl ApiState {
             node_listing: Arc::default(),
             thumbnails: Arc::new(Thumbnails::new()),
             retention: Retention::default(),
+            bodies: BodyRoom::default(),
         }
     }
 

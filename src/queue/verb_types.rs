@@ -255,6 +255,8 @@ pub struct WaitFacts {
     pub dispatchers: u64,
     /// Number of instances under a valid lease.
     pub leases: u64,
+    /// Whether claims pause because all memory of Redis is in use.
+    pub memory_spent: bool,
     /// Time until claims resume. Claims pause after a Redis restart until the lease owners have reported what runs.
     pub claims_pause: Duration,
     /// Mean duration of the recent runs of this task's workflow, ms.

@@ -7,7 +7,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Age up to which a sample of the free space is used again.
@@ -37,13 +40,13 @@ impl DiskRoom {
 #[derive(Debug, Clone)]
 pub(super) struct Reserve {
     rule: DiskReserve,
-    sampled: Arc<Mutex<Option<(Instant, DiskRoom)>>>,
+    samples: Arc<Samples>,
 }
 
 impl Reserve {
     /// No reserve.
     pub(super) fn none() -> Self {
-        Self { rule: DiskReserve::Bytes(0), sampled: Arc::default() }
+        Self { rule: DiskReserve::Bytes(0), samples: Arc::default() }
     }
 }
 
@@ -51,26 +54,23 @@ impl Store {
     /// Sets the reserve of the disk. Without it, a store uses all space.
     #[must_use]
     pub fn with_reserve(self, rule: DiskReserve) -> Self {
-        Self { reserve: Reserve { rule, sampled: Arc::default() }, ..self }
+        Self { reserve: Reserve { rule, samples: Arc::default() }, ..self }
     }
 
-    /// Returns the free space of the disk, at most half a second old. `None` if the store is not on a disk, or if the
-    /// disk does not answer.
+    /// Returns the free space of the disk, at most half a second old; the last known one while the disk does not answer.
+    /// `None` if the store is not on a disk, or if the disk never answered.
     pub async fn disk_room(&self) -> Option<DiskRoom> {
-        let last = *self.reserve.sampled.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.reserve.samples.lock().last;
         match last {
-            Some((at, room)) if at.elapsed() < FRESH => Some(room),
-            _ => self.sample_disk_room().await,
+            Some((at, (_, room))) if at.elapsed() < FRESH => Some(room),
+            _ => Some(self.sample().await?.1.1),
         }
     }
 
     /// Returns the size of the disk, bytes, and its room. `None` if the store is a bucket, or the disk does not answer.
     pub async fn disk(&self) -> Option<(u64, DiskRoom)> {
-        self.root()?;
-        let store = self.clone();
-        let sampled = timeout(SAMPLE_TIMEOUT, tokio::task::spawn_blocking(move || store.space())).await;
-        let Space { free, total } = sampled.ok()?.ok()?.ok()??;
-        Some((total, DiskRoom { free, reserve: self.reserve.rule.bytes(total) }))
+        let (at, sample) = self.sample().await?;
+        (at.elapsed() < SAMPLE_TIMEOUT).then_some(sample)
     }
 
     /// Whether less than the reserve is free.
@@ -106,15 +106,112 @@ impl Store {
     /// # Errors
     /// [`Error::ReserveReached`].
     pub(super) async fn refuse_low_disk(&self) -> Result<(), Error> {
-        match self.sample_disk_room().await {
-            Some(room) if room.is_low() => Err(Error::ReserveReached(room)),
+        match self.sample().await {
+            Some((_, (_, room))) if room.is_low() => Err(Error::ReserveReached(room)),
             _ => Ok(()),
         }
     }
 
-    async fn sample_disk_room(&self) -> Option<DiskRoom> {
-        let (_, room) = self.disk().await?;
-        *self.reserve.sampled.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), room));
-        Some(room)
+    async fn sample(&self) -> Option<(Instant, Sample)> {
+        self.root()?;
+        let store = self.clone();
+        let read = move || {
+            let Space { free, total } = store.space().ok()??;
+            Some((total, DiskRoom { free, reserve: store.reserve.rule.bytes(total) }))
+        };
+        self.reserve.samples.take(read).await
+    }
+}
+
+/// Size of the disk, bytes, and its room.
+type Sample = (u64, DiskRoom);
+
+/// The last sample, and the one being taken: a disk that hangs uses one thread, whoever asks.
+#[derive(Debug, Default)]
+struct Samples(Mutex<SampleState>);
+
+#[derive(Debug, Default)]
+struct SampleState {
+    last: Option<(Instant, Sample)>,
+    /// Its begin, and a channel that closes at its end.
+    running: Option<(Instant, watch::Receiver<()>)>,
+}
+
+impl Samples {
+    /// Takes a sample, or waits for the one being taken, until it has run for [`SAMPLE_TIMEOUT`]. Returns the last one then.
+    async fn take(
+        self: &Arc<Self>,
+        read: impl FnOnce() -> Option<Sample> + Send + 'static,
+    ) -> Option<(Instant, Sample)> {
+        let (began, mut ended) = self.begin(read);
+        let left = SAMPLE_TIMEOUT.saturating_sub(began.elapsed());
+        let _ended_or_late = timeout(left, ended.changed()).await;
+        self.lock().last
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        read: impl FnOnce() -> Option<Sample> + Send + 'static,
+    ) -> (Instant, watch::Receiver<()>) {
+        let mut state = self.lock();
+        if let Some((began, ended)) = &state.running
+            && ended.has_changed().is_ok()
+        {
+            return (*began, ended.clone());
+        }
+        let (running, ended) = watch::channel(());
+        let begun = (Instant::now(), ended);
+        state.running = Some(begun.clone());
+        let samples = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let sample = read();
+            samples.lock().last = sample.map(|sample| (Instant::now(), sample));
+            drop(running);
+        });
+        begun
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, SampleState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says by panicking")]
+mod tests {
+    use super::{DiskRoom, Samples};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    };
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_uses_one_thread_and_the_last_sample_stays() {
+        let samples = Arc::new(Samples::default());
+        let room = DiskRoom { free: 7, reserve: 1 };
+        let found = |taken: Option<(super::Instant, super::Sample)>| taken.map(|(_, (_, room))| room);
+        assert_eq!(found(samples.take(move || Some((9, room))).await), Some(room));
+        let (release, hung) = mpsc::channel::<()>();
+        let (begun, hung) = (Arc::new(AtomicUsize::new(0)), Arc::new(std::sync::Mutex::new(hung)));
+        let hang = || {
+            let (begun, hung) = (begun.clone(), hung.clone());
+            move || {
+                begun.fetch_add(1, Ordering::SeqCst);
+                let _released = hung.lock().unwrap().recv();
+                None
+            }
+        };
+        let waiting = (0..50).map(|_| samples.take(hang()));
+        for taken in futures_util::future::join_all(waiting).await {
+            assert_eq!(found(taken), Some(room));
+        }
+        // A late one waits no longer than the sample itself may take.
+        assert_eq!(found(samples.take(hang()).await), Some(room));
+        assert_eq!(begun.load(Ordering::SeqCst), 1);
+        drop(release);
+        let fresh = DiskRoom { free: 9, reserve: 1 };
+        let sampled = async { while found(samples.take(move || Some((9, fresh))).await) != Some(fresh) {} };
+        tokio::time::timeout(std::time::Duration::from_secs(20), sampled).await.unwrap();
     }
 }

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 pub fn eta_ms(wait_facts: &WaitFacts, eligible: &[InstanceId], instances: &[InstanceView]) -> Option<u64> {
     let fitting = fitting(eligible, instances);
     let free = fitting.iter().filter(|one| one.is_free()).count() as u64;
-    if wait_facts.dispatchers == 0 || fitting.is_empty() {
+    if wait_facts.dispatchers == 0 || wait_facts.memory_spent || fitting.is_empty() {
         return None;
     }
     let rest_ms = u64::try_from(wait_facts.claims_pause.as_millis()).unwrap_or(u64::MAX);
@@ -96,6 +96,7 @@ mod tests {
         urgent: 0,
         dispatchers: 1,
         leases: 2,
+        memory_spent: false,
         claims_pause: Duration::ZERO,
         run_ms: None,
         any_run_ms: Some(1_000),
@@ -117,6 +118,7 @@ mod tests {
             (FIRST, &[], &[], None),
             (FIRST, &[], &[instance("a:1", false, Phase::Suspect)], None),
             (WaitFacts { dispatchers: 0, ..FIRST }, &[], &all, None),
+            (WaitFacts { memory_spent: true, ..FIRST }, &[], &all, None),
             (WaitFacts { position: None, ..FIRST }, &[], &all, None),
             (WaitFacts { any_run_ms: None, ..FIRST }, &[], &all, Some(0)),
             (WaitFacts { any_run_ms: None, ..behind(1, 0) }, &[], &all, None),

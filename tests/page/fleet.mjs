@@ -123,6 +123,35 @@ export default (world) => {
     await close(page);
   });
 
+  test('a queue that is down is a problem, although the socket is live', async () => {
+    let down = { redis: 'disconnected', type: 'redis_unavailable' };
+    const answer = (route) =>
+      down
+        ? route.fulfill({
+            status: 503,
+            json: {
+              code: 503,
+              message: 'down',
+              data: { status: 'degraded', redis: down.redis, warnings: ['storage_reserve'] },
+              error: { type: down.type, details: [], requestId: 'x' },
+            },
+          })
+        : route.fulfill({ json: { code: 200, data: { status: 'ok', redis: 'connected', warnings: ['redis_unfit', 'not_confirmed'] } } });
+    const page = await open(world, { before: (page) => page.route(/api\/health$/, answer), allowed: [503] });
+    await text(page, '.problem-panel', /Redis does not answer/);
+    await text(page, '.problem-panel', /disk of the file store/);
+    await text(page, '.connection-state', 'Queue down');
+    down = { redis: 'lost', type: 'queue_lost' };
+    await text(page, '.problem-panel', /data of the system was lost/);
+    down = { redis: 'refusing', type: 'redis_unavailable' };
+    await text(page, '.problem-panel', /Redis refuses requests/);
+    down = null;
+    await text(page, '.problem-panel', /settings of Redis endanger tasks/);
+    await text(page, '.problem-panel', /Writes are not confirmed/);
+    await text(page, '.connection-state', 'Live');
+    await close(page);
+  });
+
   test('without a socket the page polls', async () => {
     const page = await open(world, {
       before: (page) => page.routeWebSocket(/\/ws$/, (socket) => socket.close({ code: 1001 })),

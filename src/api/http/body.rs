@@ -1,6 +1,7 @@
 //! JSON bodies: type, encoding and declared length are checked before a byte is read. The server limits the time of a body
 //! (`process`).
 
+use super::body_room::BodyBytes;
 use crate::api::error::{ApiError, Result};
 use axum::{
     body::{Body, Bytes},
@@ -11,13 +12,26 @@ use futures_util::StreamExt;
 
 /// Reads the body of a request with a JSON content type, at most `bytes_max` bytes.
 pub(crate) async fn read_json(request: Request, bytes_max: usize) -> Result<Bytes> {
+    read(request, bytes_max, None).await
+}
+
+/// Reads a large body as [`read_json`] does, within the bytes that all bodies may have. A declared length is taken before a
+/// byte is read.
+pub(crate) async fn read_large_json(request: Request, bytes_max: usize, taken: &mut BodyBytes) -> Result<Bytes> {
+    read(request, bytes_max, Some(taken)).await
+}
+
+async fn read(request: Request, bytes_max: usize, mut taken: Option<&mut BodyBytes>) -> Result<Bytes> {
     let (parts, body) = request.into_parts();
     refuse_encoding(&parts.headers)?;
     if !is_json(&parts.headers) {
         return Err(ApiError::UnsupportedMediaType("the Content-Type must be application/json"));
     }
     refuse_declared_length(&parts.headers, bytes_max as u64)?;
-    collect(body, bytes_max).await
+    if let Some(taken) = &mut taken {
+        taken.reserve(declared_length(&parts.headers).unwrap_or(0))?;
+    }
+    collect(body, bytes_max, taken).await
 }
 
 /// Refuses a compressed body, whose real size is unknown.
@@ -31,11 +45,14 @@ pub(crate) fn refuse_encoding(headers: &HeaderMap) -> Result<()> {
 
 /// Refuses a body by its declared length, before it is read.
 pub(crate) fn refuse_declared_length(headers: &HeaderMap, bytes_max: u64) -> Result<()> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|declared| declared > bytes_max) {
+    if declared_length(headers).is_some_and(|declared| declared > bytes_max) {
         return Err(ApiError::TooLarge(bytes_max));
     }
     Ok(())
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Whether the content type is `application/json`, at most with `charset=utf-8`. A form of a foreign site cannot send it.
@@ -51,7 +68,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         })
 }
 
-async fn collect(body: Body, bytes_max: usize) -> Result<Bytes> {
+async fn collect(body: Body, bytes_max: usize, mut taken: Option<&mut BodyBytes>) -> Result<Bytes> {
     let mut stream = body.into_data_stream();
     let broken = |_| ApiError::InvalidJson("the body broke off".to_owned());
     let Some(first) = stream.next().await.transpose().map_err(broken)? else { return Ok(Bytes::new()) };
@@ -64,6 +81,9 @@ async fn collect(body: Body, bytes_max: usize) -> Result<Bytes> {
     while let Some(chunk) = next {
         if chunk.len() > bytes_max - whole.len() {
             return Err(ApiError::TooLarge(bytes_max as u64));
+        }
+        if let Some(taken) = &mut taken {
+            taken.reserve((whole.len() + chunk.len()) as u64)?;
         }
         whole.extend_from_slice(&chunk);
         next = stream.next().await.transpose().map_err(broken)?;
@@ -124,7 +144,7 @@ mod tests {
             (&[4, 6, 1][..], false),
             (&[4, 7][..], false),
         ] {
-            let read = collect(chunks(sizes), 10).await;
+            let read = collect(chunks(sizes), 10, None).await;
             match read {
                 Ok(bytes) => assert!(fits && bytes.len() == sizes.iter().sum::<usize>(), "{sizes:?}"),
                 Err(error) => assert!(!fits && matches!(error, ApiError::TooLarge(10)), "{sizes:?}"),

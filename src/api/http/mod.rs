@@ -1,6 +1,7 @@
 //! HTTP as every route uses it: envelope, body, query, extractors, conditional headers.
 
 pub(super) mod body;
+pub(super) mod body_room;
 pub(super) mod envelope;
 pub(super) mod extract;
 pub(super) mod multipart;

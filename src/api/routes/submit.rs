@@ -7,7 +7,7 @@ use crate::{
         ApiState,
         bodies::parse_submission,
         error::{ApiError, Result},
-        http::{body, envelope::Answer, page::PageItems, query::Query, strict_json},
+        http::{body, body_room::BodyBytes, envelope::Answer, page::PageItems, query::Query, strict_json},
     },
     auth::Caller,
     metrics,
@@ -121,7 +121,8 @@ pub(crate) async fn submit(
     let count = |error: &ApiError| count_refusal(error, is_dry_run);
     let origin = Origin::within(RemoteSpan::of(request.headers()));
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
-    let (key, bytes) = receive(&state, &caller, request).await.inspect_err(count)?;
+    let mut taken = state.bodies.of(&caller.username);
+    let (key, bytes) = receive(&state, &caller, request, &mut taken).await.inspect_err(count)?;
     let owner = caller.clone();
     let read = state.submitter.run_linear(&caller, bytes.len(), move || read(&owner, key, &bytes));
     let request = read.await?.inspect_err(count)?.with_origin(origin).at_host(host);
@@ -156,10 +157,16 @@ fn is_dry_run(query: &Query) -> Result<bool> {
 }
 
 /// Reads key and body, once the caller's rate limit allows it. A dry run ignores the key, but refuses an invalid one.
-async fn receive(state: &ApiState, caller: &Caller, request: Request) -> Result<(Option<IdempotencyKey>, Bytes)> {
+async fn receive(
+    state: &ApiState,
+    caller: &Caller,
+    request: Request,
+    taken: &mut BodyBytes,
+) -> Result<(Option<IdempotencyKey>, Bytes)> {
     state.submitter.admit(caller)?;
     let key = idempotency_key(request.headers(), caller)?;
-    let bytes = body::read_json(request, state.front.task_bytes_max).await.map_err(|error| match error {
+    let read = body::read_large_json(request, state.front.task_bytes_max, taken).await;
+    let bytes = read.map_err(|error| match error {
         ApiError::TooLarge(limit) => ApiError::TaskTooLarge(limit),
         error => error,
     })?;

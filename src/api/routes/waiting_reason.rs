@@ -5,10 +5,11 @@ use crate::{
     queue::WaitFacts,
     store::DiskRoom,
     task::{Failure, InstanceId, Task, TaskState, rfc3339},
+    text::size,
 };
 
 /// Instances listed by name.
-const TOLD_MAX: usize = 3;
+const NAMED_MAX: usize = 3;
 
 /// Returns the reason as a sentence; `None` for a task that does not wait. `room` is that of the file store's disk.
 pub(crate) fn words(
@@ -23,7 +24,12 @@ pub(crate) fn words(
         TaskState::Waiting => {
             let reason = match room.filter(DiskRoom::is_low) {
                 Some(DiskRoom { free, reserve }) => {
-                    format!("free space: the disk of the file store has {free} bytes, and {reserve} are reserved")
+                    let (free, reserve) = (size(free), size(reserve));
+                    format!("free space: the disk of the file store has {free} free, and {reserve} are reserved")
+                }
+                None if wait_facts.memory_spent => {
+                    "memory: that of Redis is used up; tasks start again once ended ones expire or maxmemory is raised"
+                        .to_owned()
                 }
                 None => who_words(task, wait_facts, instances, now_ms),
             };
@@ -88,21 +94,21 @@ fn who_words(task: &Task, wait_facts: &WaitFacts, instances: &[InstanceView], no
     }
     let fitting: Vec<InstanceView> =
         instances.iter().filter(|one| eligible.iter().any(|id| id.as_str() == one.id)).cloned().collect();
-    let mut told = eligible.iter().take(TOLD_MAX).map(InstanceId::as_str).collect::<Vec<_>>().join(", ");
-    if eligible.len() > TOLD_MAX {
-        told = format!("{told} and {} more", eligible.len() - TOLD_MAX);
+    let mut names = eligible.iter().take(NAMED_MAX).map(InstanceId::as_str).collect::<Vec<_>>().join(", ");
+    if eligible.len() > NAMED_MAX {
+        names = format!("{names} and {} more", eligible.len() - NAMED_MAX);
     }
     let has = if eligible.len() == 1 { "has" } else { "have" };
     if fitting.is_empty() && !task.facts.needs.is_empty() {
         let needs = task.facts.needs.join(" and ");
         return format!(
-            "an instance that has {needs}: only {told} had all, and the config names none of these any more"
+            "an instance that has {needs}: only {names} had all, and the config names none of these any more"
         );
     }
     if fitting.is_empty() {
-        return format!("an instance; only {told} {has} what it needs, and the config names none of these any more");
+        return format!("an instance; only {names} {has} what it needs, and the config names none of these any more");
     }
-    format!("{}; only {told} {has} what it needs", obstacle_words(task, wait_facts, &fitting, now_ms))
+    format!("{}; only {names} {has} what it needs", obstacle_words(task, wait_facts, &fitting, now_ms))
 }
 
 /// Returns the first obstacle.
@@ -173,7 +179,7 @@ fn preference_words(task: &Task, instances: &[InstanceView], now_ms: u64) -> Opt
     if candidates.any(|one| !one.busy) {
         return None;
     }
-    let names = preferred.iter().take(TOLD_MAX).map(InstanceId::as_str).collect::<Vec<_>>().join(", ");
+    let names = preferred.iter().take(NAMED_MAX).map(InstanceId::as_str).collect::<Vec<_>>().join(", ");
     let any = in_time(*till_ms, now_ms);
     Some(format!("{names}: after the last attempt it is tried there; any instance will do {any}"))
 }

@@ -174,7 +174,8 @@ pub(crate) async fn publish(
         ApiError::InvalidRequest(vec![Problem::unfit("", "not_a_name", error.to_string())])
     })?;
     let headers = request.headers().clone();
-    let bytes = body::read_json(request, WORKFLOW_BODY_BYTES).await?;
+    let mut taken = state.bodies.of("");
+    let bytes = body::read_large_json(request, WORKFLOW_BODY_BYTES, &mut taken).await?;
     let body = PublicationBody::parse(strict_json::check_submission(&bytes)?)?;
     let publication = body.publication(expected_version(&headers, body.version())?)?;
     let (workflow, warnings) = Box::pin(state.submitter.publish(&name, publication)).await?;

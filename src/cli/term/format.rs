@@ -1,5 +1,7 @@
 //! Text for people: durations, sizes, statuses.
 
+pub(crate) use crate::text::size as bytes;
+
 use serde_json::Value;
 
 /// Formats a duration: `850 ms`, `3.2 s`, `4 min 10 s`, `3 h 5 min`, `2 d 3 h`.
@@ -12,18 +14,6 @@ pub(crate) fn format_ms(ms: u64) -> String {
         3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
     }
-}
-
-/// Formats a size: `512 B`, `5.0 KiB`, `1.3 GiB`.
-pub(crate) fn bytes(count: u64) -> String {
-    let mut size = count as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if size < 1_024.0 {
-            return if unit == "B" { format!("{count} B") } else { format!("{size:.1} {unit}") };
-        }
-        size /= 1_024.0;
-    }
-    format!("{size:.1} TiB")
 }
 
 /// Converts an RFC 3339 time to Unix ms.

@@ -39,6 +39,11 @@ impl Memory {
         Err(Error::MemoryFull(format!("{percent} % of maxmemory are in use")))
     }
 
+    /// Whether all of `maxmemory` is in use: claims pause.
+    pub(crate) fn is_spent(&self) -> bool {
+        percent(self.used.load(Ordering::Relaxed), self.limit.load(Ordering::Relaxed)) >= 100
+    }
+
     /// Takes note of a read. Logs when accepting stops and when it begins again.
     fn observe(&self, used: u64, limit: u64) {
         self.used.store(used, Ordering::Relaxed);

@@ -126,6 +126,7 @@ impl Queue {
             run_ms: reply.parse::<String>()?.parse().ok(),
             any_run_ms: reply.parse::<String>()?.parse().ok(),
             run_ms_on: run_times(reply.list()?),
+            memory_spent: self.inner.memory.is_spent(),
         })
     }
 

@@ -1,8 +1,9 @@
 //! Redis is away, hangs, or refuses writes: 503 in time, and the truth afterwards.
 
-use super::server::{Api, assert_refused, data, workflow};
-use crate::support::{eventually, raw::RawRedis};
+use super::server::{Api, Options, assert_refused, data, workflow};
+use crate::support::{TestRedis, eventually, raw::RawRedis};
 use serde_json::json;
+use shuzhiren::settings::{DiskReserve, Durability};
 use std::{
     process::Command,
     time::{Duration, Instant},
@@ -107,4 +108,53 @@ async fn a_redis_that_refuses_writes_is_503_while_reads_go_on() {
     raw.run(&["CONFIG", "SET", "maxmemory", "0"]);
     api.submit().await;
     assert_eq!(data(&api.get("/api/tasks").await)["total"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_of_redis_is_a_refusal_not_silence() {
+    let options = Options { disk_reserve: DiskReserve::Bytes(u64::MAX), ..Options::default() };
+    let api = Api::start_with(options).await;
+    let mut raw = RawRedis::connect(&api.redis.socket());
+    let folder = raw.run(&["CONFIG", "GET", "dir"]).text();
+    let folder = folder.lines().find(|line| line.contains('/')).unwrap().trim().to_owned();
+    // The file of a snapshot cannot take the place of a folder, so that saving fails.
+    std::fs::create_dir_all(format!("{folder}/refused.rdb/inside")).unwrap();
+    raw.run(&["CONFIG", "SET", "dbfilename", "refused.rdb", "save", "3600 1"]);
+    raw.run(&["BGSAVE"]);
+    let health = eventually("redis refuses writes", Duration::from_secs(20), async || {
+        let health = api.get("/api/health").await;
+        (health.status == 503).then_some(health)
+    })
+    .await;
+    let body = health.json();
+    let expected = json!({"status": "degraded", "redis": "refusing", "warnings": ["storage_reserve"]});
+    assert_eq!((&body["data"], &body["error"]["type"]), (&expected, &json!("redis_unavailable")));
+    assert!(body["message"].as_str().unwrap().contains("disk"), "{body}");
+    let submit = api.post("/api/tasks", &json!({"workflow": workflow()})).await;
+    assert_refused(&submit, 503, "redis_unavailable", "a full disk");
+    assert!(submit.json()["message"].as_str().unwrap().contains("disk"), "{}", submit.json());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_made_unfit_is_warned_about() {
+    let api = Api::start().await;
+    let mut raw = RawRedis::connect(&api.redis.socket());
+    raw.run(&["CONFIG", "SET", "maxmemory", "1gb", "maxmemory-policy", "allkeys-lru"]);
+    // A reconnect causes the check that is otherwise made once a minute.
+    raw.run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    eventually("the warning", Duration::from_secs(20), async || {
+        let health = api.get("/api/health").await;
+        (health.status == 200 && data(&health)["warnings"] == json!(["redis_unfit"])).then_some(())
+    })
+    .await;
+    assert_eq!(data(&api.get("/api/monitor/overview").await)["warnings"], json!(["redis_unfit"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_no_replica_confirms_says_so() {
+    let api = Api::start_on(TestRedis::start(), Durability::Replica, Options::default()).await;
+    assert_eq!(data(&api.get("/api/health").await)["warnings"], json!(["not_confirmed"]));
+    let submit = api.post("/api/tasks", &json!({"workflow": workflow()})).await;
+    assert_refused(&submit, 503, "not_confirmed", "no replica");
+    assert!(submit.json()["message"].as_str().unwrap().contains("replicas"), "{}", submit.json());
 }

@@ -77,7 +77,8 @@ fn replica_durability_waits_for_a_replica() {
         let new = new_task();
         let began = Instant::now();
         let error = queue.enqueue(&new).await.unwrap_err();
-        assert!(matches!(error, Error::Unavailable(_)) && error.to_string().contains("replica"), "{error}");
+        assert!(matches!(error, Error::NotConfirmed(_)) && error.to_string().contains("replica"), "{error}");
+        assert!(queue.is_unconfirmed());
         assert!(began.elapsed() < Duration::from_secs(3));
         // The server is asked before it is written to.
         assert!(queue.enqueue(&new).await.is_err());

@@ -65,7 +65,15 @@ fn a_denied_command_is_named_and_the_documented_rights_are_enough() {
         let port = free_port();
         let redis = TestRedis::start_with(&["--port", &port.to_string()]);
         let mut raw = RawRedis::connect(&redis.socket());
-        for (user, denied) in [("a", "-info"), ("b", "-evalsha"), ("c", "-publish")] {
+        for (user, denied) in [
+            ("a", "-info"),
+            ("b", "-evalsha"),
+            ("c", "-publish"),
+            ("d", "-zadd"),
+            ("e", "-hset"),
+            ("f", "-xadd"),
+            ("g", "-xread"),
+        ] {
             raw.run(&["ACL", "SETUSER", user, "on", ">right", "~*", "&*", "+@all", denied]);
             let refused = connect(&at(format!("redis://{user}:right@127.0.0.1:{port}"), Durability::Local)).await;
             let refused = refused.unwrap_err();
@@ -110,6 +118,39 @@ fn what_is_acknowledged_without_the_right_to_publish_runs() {
 }
 
 #[test]
+fn a_right_that_is_taken_away_is_named_until_it_is_back() {
+    block_on(async {
+        let port = free_port();
+        let redis = TestRedis::start_with(&["--port", &port.to_string()]);
+        let mut raw = RawRedis::connect(&redis.socket());
+        raw.run(&["ACL", "SETUSER", "a", "on", ">right", "~*", "&*", "+@all"]);
+        let queue = connect(&at(format!("redis://a:right@127.0.0.1:{port}"), Durability::Local)).await.unwrap();
+        let mut control = RawRedis::connect(&redis.socket());
+        let mut ping_names = async |denied: Option<&str>, change: [&str; 2]| {
+            for rule in change {
+                control.run(&["ACL", "SETUSER", "a", rule]);
+            }
+            // A reconnect causes the check that is otherwise made once a minute.
+            control.run(&["CLIENT", "KILL", "USER", "a", "SKIPME", "yes"]);
+            eventually("the right is noticed", Duration::from_secs(20), async || match (queue.ping().await, denied) {
+                (Ok(()), None) => Some(()),
+                (Err(Error::Refused(why)), Some(name)) => why.contains(name).then_some(()),
+                _ => None,
+            })
+            .await;
+        };
+        ping_names(Some("PUBLISH, ZADD"), ["-publish", "-zadd"]).await;
+        ping_names(None, ["+publish", "+zadd"]).await;
+        raw.run(&["ACL", "SETUSER", "a", "-subscribe"]);
+        assert!(matches!(queue.feed().await.unwrap_err(), Error::Refused(_)));
+        assert!(queue.ping().await.unwrap_err().to_string().contains("subscription"));
+        raw.run(&["ACL", "SETUSER", "a", "+subscribe"]);
+        let _feed = queue.feed().await.unwrap();
+        queue.ping().await.unwrap();
+    });
+}
+
+#[test]
 fn sentinels_have_passwords_of_their_own_or_none() {
     block_on(async {
         let port = free_port();
@@ -141,7 +182,7 @@ fn a_policy_that_is_changed_under_a_running_process_is_noticed() {
     block_on(async {
         shuzhiren::metrics::install();
         let redis = TestRedis::start();
-        let _queue = connect(&redis.settings()).await.unwrap();
+        let queue = connect(&redis.settings()).await.unwrap();
         let is = async |value: &str| {
             let line = format!("shuzhiren_redis_unfit {value}");
             let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
@@ -156,6 +197,7 @@ fn a_policy_that_is_changed_under_a_running_process_is_noticed() {
         // A reconnect causes the check that is otherwise made once a minute.
         raw.run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
         is("1").await;
+        assert!(queue.is_unfit());
         raw.run(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
         raw.run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
         is("0").await;

@@ -70,6 +70,7 @@ const USUAL: WaitFacts = WaitFacts {
     urgent: 0,
     dispatchers: 2,
     leases: 2,
+    memory_spent: false,
     claims_pause: Duration::ZERO,
     run_ms: None,
     any_run_ms: None,
@@ -266,4 +267,16 @@ fn a_preferred_instance_is_told_while_it_is_busy() {
     let expected = "large:1: after the last attempt it is tried there; any instance will do in 90 s, next in line";
     assert_eq!(say(NOW), expected);
     assert_eq!(say(NOW + 90_000), "its turn: 1 of 2 instances free, next in line");
+}
+
+#[test]
+fn a_full_disk_and_a_full_memory_come_first() {
+    let up = instance(true, true, false, Phase::Up);
+    let spent = WaitFacts { memory_spent: true, ..USUAL };
+    let said = waiting(spent, std::slice::from_ref(&up));
+    assert!(said.starts_with("memory: that of Redis is used up") && said.ends_with(", next in line"), "{said}");
+    let room = Some(crate::store::DiskRoom { free: 49 << 20, reserve: 50 << 20 });
+    let said = words(&task(TaskState::Waiting, Priority::Normal), &USUAL, &[up], (room, NOW)).unwrap();
+    let expected = "free space: the disk of the file store has 49.0 MiB free, and 50.0 MiB are reserved, next in line";
+    assert_eq!(said, expected);
 }

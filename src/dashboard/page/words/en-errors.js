@@ -125,6 +125,7 @@ export default {
   'waiting.foreign': '{instance} to start it: {n} prompts of other clients are before it',
   'waiting.instance': 'an instance',
   'waiting.instanceDown': 'its instance {instance}: down since {at}',
+  'waiting.memoryFull': 'memory: that of Redis is used up',
   'waiting.needs': 'an instance that has {needs}',
   'waiting.next': 'next in line',
   'waiting.noDispatcher': 'a dispatcher: none is running',

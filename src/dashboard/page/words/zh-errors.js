@@ -125,6 +125,7 @@ export default {
   'waiting.foreign': ' {instance} 开始运行（前面有其他客户端的 {n} 个 prompt）',
   'waiting.instance': '可用实例',
   'waiting.instanceDown': '其实例 {instance} 恢复（{at} 起离线）',
+  'waiting.memoryFull': '内存（Redis 内存已用完）',
   'waiting.needs': '具备 {needs} 的实例',
   'waiting.next': '排在首位',
   'waiting.noDispatcher': '调度进程启动（当前没有调度进程在运行）',

@@ -13,6 +13,7 @@ const FORMS = [
   [/^(\S+) to (?:begin|start)/, 'waiting.start', ['instance']],
   [/^(\S+) to (?:answer|respond)/, 'waiting.response', ['instance']],
   [/^free space: /, 'waiting.diskLow', []],
+  [/^memory: /, 'waiting.memoryFull', []],
   [/^a dispatcher: none/, 'waiting.noDispatcher', []],
   [/^the dispatchers to /, 'waiting.afterOutage', []],
   [/^an instance that has (.+?): only /, 'waiting.needs', ['needs']],
