@@ -46,8 +46,12 @@ enum Role {
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut command = cli::grouped(Program::command());
-    let matches = command.get_matches_mut();
-    let program = Program::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit());
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = parsed.and_then(|matches| Program::from_arg_matches(&matches));
+    let program = match parsed.map_err(|error| error.format(&mut command)) {
+        Ok(program) => program,
+        Err(error) => return print_usage(&error),
+    };
     match Box::pin(run(program)).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -56,6 +60,18 @@ async fn main() -> ExitCode {
             let _unread = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Exit code if standard output takes no help, as of the client commands.
+const NOT_WRITTEN: u8 = 7;
+
+/// Prints the help, the version, or an error of the arguments.
+fn print_usage(error: &clap::Error) -> ExitCode {
+    use std::io::{ErrorKind, Write as _};
+    match error.print().and_then(|()| std::io::stdout().flush()) {
+        Err(failed) if failed.kind() != ErrorKind::BrokenPipe && !error.use_stderr() => ExitCode::from(NOT_WRITTEN),
+        Ok(()) | Err(_) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Events about tasks, instances and the config, published by the scripts and forwarded to WebSockets.
 //!
-//! Each message on the channels `{ns}:events` and `{ns}:control` (a part of it, for dispatchers) is one JSON object. An event about a task carries the task's version,
-//! raised in the same script: an event with a lower version than one already seen is stale and dropped.
+//! Each message on the channels `{ns}:events` and `{ns}:control` (a part of it, for dispatchers) is one JSON object. An
+//! event about a task carries the task's version, raised in the same script: an event with a lower version than one
+//! already seen is stale and dropped.
 
 use crate::{
     fleet::InstanceStatus,

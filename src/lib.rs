@@ -72,6 +72,7 @@
 //! | Redis is unreachable | submits get 503, running prompts continue, results are recorded afterwards; an outage of any length moves no lease to another dispatcher |
 //! | Redis is silent (frozen, or cut off without an end of its connections) | after 5 s each connection is made anew through Sentinel or the cluster, or replaced by a new client; writes are accepted within 10 s of a promotion. What the old primary acknowledged and did not replicate is lost, unless `min-replicas-to-write` or `--durability replica` prevents it. With `replica`, processes that stay with the old primary accept and submit nothing |
 //! | Redis restarts | leases begin anew, claims pause for 3 s, dispatchers report their latest endings again; tasks that a weak durability forgot are found on the instances |
+//! | Redis refuses us (full disk, replica, a command or the password denied) | 503 with the reason in submits and `/api/health`; `/readyz` fails; a command that is denied at the start ends the process, and is named |
 //! | Redis is emptied or replaced | every call is refused (503 `queue_lost`), `/readyz` fails; restored data is taken at once, a restart of all processes begins an empty system |
 //! | a cluster moves the slot key by key | calls get 503 and change nothing until all keys have moved; atomic migration is not noticed |
 //! | Redis' memory is full | from 90 % of `maxmemory` on nothing new is accepted (503 `queue_memory_full`); what runs ends, cancels and deletes work; at 100 % claims pause |

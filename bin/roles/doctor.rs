@@ -73,8 +73,13 @@ pub(crate) async fn run(mut args: DoctorArgs) -> Result<(), String> {
     };
     let report = settings.and(Box::pin(doctor::examine(&plan)).await);
     let text = if args.json { report.to_json() + "\n" } else { report.to_string() };
-    // A closed standard output is no reason to panic.
-    let _unread = std::io::stdout().write_all(text.as_bytes());
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            return Err(format!("cannot write to standard output: {error}"));
+        }
+        Ok(()) | Err(_) => {}
+    }
     match report.count(Level::Fail) {
         0 => Ok(()),
         1 => Err("1 check failed".to_owned()),

@@ -31,7 +31,8 @@
 //!
 //! Nothing is lost if the number is that of all replicas, also those with `replica-priority 0`: WAIT does not say which of
 //! them confirmed. With a smaller one a failover may promote one that did not, and the write is lost; the check of the
-//! server warns. While fewer are connected than must confirm, writes get 503 and claimed tasks wait.
+//! server warns. While fewer are connected than must confirm, writes get 503 `not_confirmed` and
+//! claimed tasks wait.
 //!
 //! A server whose replicas did not confirm within half a second is asked before it is written to: a primary that was
 //! replaced while it was paused accepts nothing when it goes on. A claim is confirmed too, before its prompt is submitted
@@ -394,7 +395,8 @@ impl Queue {
     }
 }
 
-/// Checks the server once a minute, and after every reconnect: it may be a new process (then leases get new deadlines) or another server.
+/// Checks the server once a minute, and after every reconnect: it may be a new process (then leases get new deadlines) or
+/// another server.
 async fn watch(
     caller: ScriptCaller,
     (demand, mut recheck): (Demand, Recheck),

@@ -3,8 +3,9 @@
 //!
 //! One pipeline serves a single task, a batch and a dry run, because a task is a batch of one:
 //!
-//! 1. *Plan* (`plan`), within a budget and off the runtime if it is large (`cpu_pool`): the graph or published workflow is read once (`template`), each set of params (`expand`) is resolved
-//!    into a task, and everything is checked that can be checked without a side effect.
+//! 1. *Plan* (`plan`), within a budget and off the runtime if it is large (`cpu_pool`): the graph or published workflow is
+//!    read once (`template`), each set of params (`expand`) is resolved into a task, and everything is checked that can be
+//!    checked without a side effect.
 //! 2. *Stage* (`files`): files inside the params or at URLs are stored and registered.
 //! 3. *Enqueue* (`enqueue`): all tasks are written, or none; or *show* (`dry_run`).
 //!

@@ -187,8 +187,8 @@ impl AttemptContext {
         }
     }
 
-    /// Whether the instance has the prompt after a takeover. A POST of the former owner may still be on its way, so "unknown" is believed
-    /// only after one HTTP timeout.
+    /// Whether the instance has the prompt after a takeover. A POST of the former owner may still be on its way, so
+    /// "unknown" is believed only after one HTTP timeout.
     async fn find_prompt(&mut self) -> Result<bool, StageError> {
         if submit::look_until_answered(self).await? {
             return Ok(true);

@@ -157,8 +157,8 @@ impl Queue {
         self.settle_with_files(lease, task, attempt, (outcome, facts), &[]).await.map(|(written, _)| written)
     }
 
-    /// Like [`Queue::settle`], and records the facts. Registers `files` if the task ends by this call: outputs that are stored but not registered yet. Those of an attempt that may be retried
-    /// must be registered before.
+    /// Like [`Queue::settle`], and records the facts. Registers `files` if the task ends by this call: outputs that are
+    /// stored but not registered yet. Those of an attempt that may be retried must be registered before.
     pub async fn settle_with_files(
         &self,
         lease: &Lease,

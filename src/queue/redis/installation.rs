@@ -67,7 +67,7 @@ impl Installation {
         match result {
             Err(error) => tracing::error!(
                 %error, installation = %self.id,
-                "redis lost the data of this system: restore it, or restart all processes to begin with an empty system"
+                "redis lost the data of this system: restore it, or restart all processes to begin with an empty system; the files of the lost tasks stay then until the file `installation` is removed from the store"
             ),
             Ok(_) => tracing::warn!(installation = %self.id, "redis holds the data of this system again"),
         }

@@ -43,7 +43,8 @@ async fn an_output_that_cannot_be_written_is_no_panic() {
         ("$S tasks no-such-argument 2>/dev/full >/dev/full", 2),
         ("$S tasks >/dev/full", 7),
         ("$S tasks --json >/dev/full", 7),
-        ("$S --help >/dev/full", 0),
+        ("$S --help >/dev/full", 7),
+        ("$S doctor >/dev/full", 1),
     ] {
         let ran = piped(&shell, line).await;
         assert!(ran.err.ends_with(&format!("codes {code}\n")) && !ran.err.contains("panicked"), "{line}: {ran:?}");
