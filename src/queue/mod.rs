@@ -159,7 +159,7 @@ use redis::{
     keys::Root,
     link::Link,
     memory::Memory,
-    recheck::{Fitness, Recheck},
+    recheck::Fitness,
     script_call::{Reply, ScriptCaller, switch, with_timeout},
     server_check::Demand,
 };
@@ -263,7 +263,7 @@ impl Queue {
         let batcher = EnqueueBatcher::start(caller.clone(), durable.clone(), limits.waiting_max, payload_quota.clone());
         let memory = Arc::new(Memory::default());
         let watchers = [
-            AbortOnDropHandle::new(tokio::spawn(watch(caller.clone(), (demand, recheck), changes))),
+            AbortOnDropHandle::new(tokio::spawn(recheck.watch(caller.clone(), demand, changes))),
             AbortOnDropHandle::new(tokio::spawn(redis::memory::watch(caller.clone(), Arc::clone(&memory)))),
         ];
         let inner = Inner {
@@ -393,41 +393,4 @@ impl Queue {
     fn limits(&self) -> &QueueLimits {
         &self.inner.limits
     }
-}
-
-/// Checks the server once a minute, and after every reconnect: it may be a new process (then leases get new deadlines) or
-/// another server.
-async fn watch(
-    caller: ScriptCaller,
-    (demand, mut recheck): (Demand, Recheck),
-    mut changes: Vec<tokio::sync::watch::Receiver<u64>>,
-) {
-    loop {
-        let changed = futures_util::future::select_all(changes.iter_mut().map(|change| Box::pin(change.changed())));
-        tokio::select! {
-            (changed, _, _) = changed => if changed.is_err() {
-                return;
-            },
-            () = tokio::time::sleep(recheck.interval()) => {
-                recheck.run(&caller, demand).await;
-                continue;
-            }
-        }
-        match redis_restarted(&caller).await {
-            Ok(true) => tracing::warn!("redis restarted: leases extended, claims paused"),
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "redis reconnected but not answering yet"),
-        }
-        recheck.run(&caller, demand).await;
-    }
-}
-
-/// Whether Redis is a new process since the last call of any process. Leases get new deadlines then.
-async fn redis_restarted(caller: &ScriptCaller) -> Result<bool> {
-    let Some(installation) = &caller.installation else { return Ok(false) };
-    let (was_lost, args) = (installation.is_lost(), vec![installation.id().into(), switch(true)]);
-    // Unfenced, so that data of an earlier release, which has no key for the fence, is taken.
-    let reply = caller.call_unfenced(caller.pool.next(), Verb::CheckRedisRestart, args).await;
-    installation.observe(was_lost, &reply);
-    Ok(reply?.tag() == "booted")
 }

@@ -318,6 +318,6 @@ struct Degraded {
     /// `lost`: it answers, but was emptied or replaced. `refusing`: it answers, but refuses our writes, a command or the password.
     #[schema(pattern = "^(disconnected|lost|refusing)$")]
     redis: String,
-    /// As in a good answer.
+    /// The same as in a good answer.
     warnings: Option<Vec<String>>,
 }

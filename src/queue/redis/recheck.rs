@@ -2,7 +2,8 @@
 
 use super::{
     denied,
-    script_call::ScriptCaller,
+    script_call::{ScriptCaller, switch},
+    scripts::Verb,
     server_check::{Demand, ServerIssue, validate},
 };
 use crate::{
@@ -114,14 +115,42 @@ impl Recheck {
     }
 
     /// Returns the time until the next check.
-    pub(crate) fn interval(&self) -> Duration {
+    fn interval(&self) -> Duration {
         let fitness = &self.fitness;
         let is_ill = fitness.is_unfit() || fitness.is_unconfirmed() || fitness.denied().is_some();
         if is_ill { INTERVAL_ILL } else { INTERVAL }
     }
 
+    /// Checks the server once a minute, and after every reconnect: it may be a new process (then leases get new deadlines)
+    /// or another server.
+    pub(crate) async fn watch(
+        mut self,
+        caller: ScriptCaller,
+        demand: Demand,
+        mut changes: Vec<tokio::sync::watch::Receiver<u64>>,
+    ) {
+        loop {
+            let changed = futures_util::future::select_all(changes.iter_mut().map(|change| Box::pin(change.changed())));
+            tokio::select! {
+                (changed, _, _) = changed => if changed.is_err() {
+                    return;
+                },
+                () = tokio::time::sleep(self.interval()) => {
+                    self.run(&caller, demand).await;
+                    continue;
+                }
+            }
+            match redis_restarted(&caller).await {
+                Ok(true) => tracing::warn!("redis restarted: leases extended, claims paused"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "redis reconnected but not answering yet"),
+            }
+            self.run(&caller, demand).await;
+        }
+    }
+
     /// Checks the server. Logs what has changed since the last time.
-    pub(crate) async fn run(&mut self, caller: &ScriptCaller, demand: Demand) {
+    async fn run(&mut self, caller: &ScriptCaller, demand: Demand) {
         if let Ok(denied) = denied::denied_commands(caller).await {
             self.fitness.set_denied(Right::Commands, denied);
         }
@@ -159,4 +188,14 @@ impl Recheck {
         }
         self.warned = warnings;
     }
+}
+
+/// Whether Redis is a new process since the last call of any process. Leases get new deadlines then.
+async fn redis_restarted(caller: &ScriptCaller) -> Result<bool> {
+    let Some(installation) = &caller.installation else { return Ok(false) };
+    let (was_lost, args) = (installation.is_lost(), vec![installation.id().into(), switch(true)]);
+    // Unfenced, so that data of an earlier release, which has no key for the fence, is taken.
+    let reply = caller.call_unfenced(caller.pool.next(), Verb::CheckRedisRestart, args).await;
+    installation.observe(was_lost, &reply);
+    Ok(reply?.tag() == "booted")
 }
