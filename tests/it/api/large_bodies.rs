@@ -2,10 +2,12 @@
 
 use super::{
     flows::submit,
-    server::{Api, Options, assert_refused, data},
+    server::{Api, Options, assert_refused, data, workflow},
 };
-use crate::support::http::Response;
+use crate::support::{eventually, http::Response};
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// Returns a graph of which a value of 60 KB for `a` makes more than 32 MiB.
 fn multiplied() -> Value {
@@ -69,4 +71,33 @@ async fn a_batch_with_too_much_text_is_refused_before_it_is_resolved() {
     }
     assert!(api.snapshot() == before);
     data(&api.post("/api/tasks?dryRun=true", &json!({"workflow": graph, "count": 100})).await);
+}
+
+/// Unfinished bodies count with their declared length: 16 of 8 MiB are what one user may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_not_finished_do_not_use_up_the_memory() {
+    let api = Api::start_with(Options { task_bytes_max: 8 << 20, ..Options::default() }).await;
+    let head = format!(
+        "POST /api/tasks HTTP/1.1\r\nhost: test\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{{",
+        api.bearer(),
+        8 << 20
+    );
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        let mut stream = TcpStream::connect(api.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        open.push(stream);
+    }
+    let one_more = json!({"workflow": workflow()});
+    let refused = eventually("one more is refused", Duration::from_secs(20), async || {
+        let answer = api.post("/api/tasks", &one_more).await;
+        (answer.status != 200).then_some(answer)
+    })
+    .await;
+    assert_refused(&refused, 503, "busy", "one more body");
+    drop(open);
+    eventually("room for one more", Duration::from_secs(20), async || {
+        (api.post("/api/tasks", &one_more).await.status == 200).then_some(())
+    })
+    .await;
 }
