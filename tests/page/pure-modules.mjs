@@ -71,6 +71,13 @@ export default (world) => {
     assert.deepEqual(found.isNumber, ['1', '-1.5e+3', '18446744073709551616']);
   });
 
+  test('each state of Redis is a problem of its own', async () => {
+    const kinds = await inPage('components/fleet/problems.js', ({ findProblems }) =>
+      ['lost', 'refusing', 'disconnected'].map((redis) => findProblems(null, null, { status: 'degraded', redis })[0].kind),
+    );
+    assert.deepEqual(kinds, ['queue_lost', 'redis_refuses', 'redis_unavailable']);
+  });
+
   test('kinds of inputs are guessed from their values', async () => {
     const kinds = await inPage('components/workflow/parse-workflow.js', ({ parseWorkflow }) => {
       const graph = {
