@@ -123,7 +123,7 @@ mod tests {
     fn the_place_and_the_cure_are_named() {
         for (json, starts, holds) in [
             (r#"{"cfg": NaN, "steps": 4}"#, "line 1, column 9: NaN is no JSON", r#"near {"cfg": NaN, "steps""#),
-            ("{\"a\":1,\n \"b\": [-Infinity]}", "line 2, column 8: Infinity", "-Infinity"),
+            ("{\"a\":1,\n \"b\": [-Infinity]}", "line 2, column 9: Infinity", "-Infinity"),
             (r#"{"w": True}"#, "line 1, column 7: True is Python", "true"),
             (r#"{"w": [1, False]}"#, "line 1, column 11: False", "json.dumps"),
             (r#"{"w": None}"#, "line 1, column 7: None", "null"),

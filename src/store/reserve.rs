@@ -126,7 +126,7 @@ impl Store {
 /// Size of the disk, bytes, and its room.
 type Sample = (u64, DiskRoom);
 
-/// The last sample, and the one being taken: a disk that hangs uses one thread, whoever asks.
+/// The last sample, and the one being taken: a disk that hangs uses one thread, however many ask.
 #[derive(Debug, Default)]
 struct Samples(Mutex<SampleState>);
 

@@ -62,7 +62,7 @@ struct Cached {
     read_ms: HashMap<InstanceId, u64>,
 }
 
-/// What one read returns.
+/// Result of one read.
 struct Members {
     instances: Vec<InstanceId>,
     members: Vec<Member>,

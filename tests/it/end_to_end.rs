@@ -192,11 +192,13 @@ async fn cancelling_frees_the_instance_and_is_final() {
 #[tokio::test]
 async fn a_bad_graph_fails_at_once_and_names_the_node() {
     let stack = Stack::start(1, 1).await;
-    let unlinked = json!({"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}}});
-    let id = stack.client.submit(json!({"workflow": unlinked})).await;
+    // Only the instance can know that the file is missing.
+    let unknown = json!({"1": {"class_type": "LoadImage", "inputs": {"image": "missing.png"}},
+                         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}});
+    let id = stack.client.submit(json!({"workflow": unknown})).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!(task["error"]["type"], "invalid_workflow", "{task}");
-    assert!(task["error"]["message"].as_str().unwrap().contains("images"), "{task}");
+    assert!(task["error"]["message"].as_str().unwrap().contains("missing.png"), "{task}");
     assert_eq!(task["attempt"], 1);
 
     let mut failing = workflow::steps(4, 0.2);

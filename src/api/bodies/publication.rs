@@ -20,7 +20,7 @@ const DESCRIPTION_CHARS_MAX: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct PublicationBody<'a> {
     members: Members<'a>,
-    /// The graph, or the reason why it cannot be told.
+    /// The graph, or the reason why there is none.
     found: std::result::Result<Option<Found<'a>>, Problem>,
 }
 

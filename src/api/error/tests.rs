@@ -63,6 +63,7 @@ fn every_error() -> Vec<ApiError> {
         ApiError::Internal,
         ApiError::Busy,
         ApiError::RedisUnavailable,
+        ApiError::NotConfirmed(text()),
         ApiError::QueueLost,
         ApiError::QueueMemoryFull,
         ApiError::StorageUnavailable,

@@ -1,3 +1,5 @@
+//! Tests of the classes of faults.
+
 use super::{Elsewhere, FaultClass, classify};
 use proptest::prelude::*;
 

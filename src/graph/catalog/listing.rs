@@ -47,7 +47,7 @@ struct MergedInput<'a> {
     name: Cow<'a, str>,
     input: &'a Input,
     options: BTreeSet<Cow<'a, str>>,
-    /// What each choice of a dynamic combo brings, as the first instance that has it declares it.
+    /// Inputs of each choice of a dynamic combo, as the first instance that has it declares them.
     variants: BTreeMap<&'a str, &'a [(String, Input)]>,
 }
 

@@ -117,7 +117,7 @@ pub(super) struct Input {
     /// Declared with `dynamicPrompts`: the editor processes its text before sending it.
     #[serde(rename = "y", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_dynamic: bool,
-    /// Declared with `socketless`: takes no link, so that it is entered in the node whatever its type.
+    /// Declared with `socketless`: takes no link, so that it is entered in the node even if its type has no widget.
     #[serde(rename = "z", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_socketless: bool,
     /// Declared with `widgetType`, if `kind` does not imply it: the widget of an input that takes links of many types.

@@ -102,7 +102,7 @@ impl<'a> Group<'a> {
     }
 }
 
-/// What the group renames and hides: `{"0":{"input":{"seed":{"name","visible"}},"output":{"0":{…}}}}`.
+/// Names and omissions of a group: `{"0":{"input":{"seed":{"name","visible"}},"output":{"0":{…}}}}`.
 struct Config<'a>(Members<'a>);
 
 impl<'a> Config<'a> {

@@ -39,7 +39,7 @@ pub(super) struct Scope<'a, 'd> {
     pub(super) outer: Option<Step>,
     /// Scopes of its subgraph nodes.
     pub(super) inner: HashMap<usize, usize>,
-    /// What the subgraph node gives to widgets inside.
+    /// Values that the subgraph node gives to widgets inside.
     pub(super) values: HostValues<'a>,
     depth: usize,
 }

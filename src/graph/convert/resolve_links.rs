@@ -123,7 +123,7 @@ impl<'a, 'p> Walk<'a, 'p> {
     fn behind_output(&mut self, step: Step, slot: usize, wanted: &'a str, is_first: bool) -> Next<'a> {
         let node = self.plan.node_of(step);
         if node.role == Role::Primitive {
-            // Only the widgets that it is linked to itself get its value, whatever its mode.
+            // Only the widgets that it is linked to itself get its value, even if it is muted or bypassed.
             return Ok(Ok(if is_first { self.primitive(step) } else { Source::Nothing }));
         }
         if node.mode == Mode::Muted {

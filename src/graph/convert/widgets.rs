@@ -31,7 +31,7 @@ const BROWSER_TYPES: [&str; 4] = ["LOAD_3D", "AUDIO_RECORD", "WEBCAM", "LOAD_3D_
 /// A widget's name and value.
 pub(super) type Named<'a> = (String, Cow<'a, RawValue>);
 
-/// Facts about a node that its file and its class do not tell.
+/// Facts about a node that are neither in its file nor in its class.
 pub(super) trait Links<'a> {
     /// Whether the input has another value than that of its widget, which is not looked at then.
     fn is_replaced(&self, input: &str) -> bool;

@@ -39,7 +39,7 @@ const FOR_PARAMS: [&str; 6] = ["$base64", "$random", "$link", "$unset", "$litera
 /// Parses `{"$file":"<fileId>"}`.
 pub(super) fn stored<'p>(argument: &RawValue) -> Result<Value<'p>, ValueError> {
     let text = raw_value::text(argument);
-    if let Some(url) = text.as_ref().filter(|text| is_url(text) || text.contains('/')) {
+    if let Some(url) = text.as_ref().filter(|text| is_url(text) || PLACES.iter().any(|place| text.starts_with(place))) {
         // A link of ours; one of others is fetched, as by `$url`.
         return Ok(Value::Remote(Remote { url: url.clone(), sha256: None, filename: None }));
     }

@@ -29,6 +29,7 @@ pub(super) async fn seen(api: &Api, instance: &str, models: &[&str]) -> Lease {
     let object_info = json!({
         "KSampler": {"input": {"required": {"seed": ["INT", {"min": 0, "max": u64::MAX}], "steps": ["INT", {"min": 1, "max": 100}]}}},
         "Loader": {"input": {"required": {"ckpt_name": [models, {}]}}},
+        "Show": {"input": {"required": {}}, "output_node": true},
         "LoadImage": {"input": {"required": {"image": [["a.png"], {"image_upload": true}]}}},
         "SaveImage": {"input": {"required": {"images": ["IMAGE"]}}, "output_node": true}
     });
@@ -181,7 +182,8 @@ async fn the_editors_format_is_converted_once_the_instances_are_known() {
     let api = two_instances().await;
     let ui = json!({"workflow": {"nodes": [
         {"id": 7, "type": "Loader", "title": "the model", "widgets_values": ["b"]},
-        {"id": 3, "type": "KSampler", "widgets_values": [18446744073709551615_u64, "fixed", 20]}
+        {"id": 3, "type": "KSampler", "widgets_values": [18446744073709551615_u64, "fixed", 20]},
+        {"id": 9, "type": "Show"}
     ], "links": []}, "params": {"@the model.ckpt_name": "a", "3.steps": 30}});
     let refused = api.post("/api/tasks", &ui).await;
     assert_refused(&refused, 422, "invalid_workflow", "nothing is known");
@@ -202,7 +204,7 @@ async fn the_editors_format_is_converted_once_the_instances_are_known() {
     let path = format!("/api/tasks/{}/workflow", task["id"].as_str().unwrap());
     assert_eq!(data(&api.get(&format!("{path}?form=original")).await), ui["workflow"]);
     let resolved = String::from_utf8(api.get(&path).await.body).unwrap();
-    let expected = r#"{"7":{"inputs":{"ckpt_name":"a"},"class_type":"Loader","_meta":{"title":"the model"}},"3":{"inputs":{"seed":18446744073709551615,"steps":30},"class_type":"KSampler","_meta":{"title":"KSampler"}}}"#;
+    let expected = r#"{"7":{"inputs":{"ckpt_name":"a"},"class_type":"Loader","_meta":{"title":"the model"}},"3":{"inputs":{"seed":18446744073709551615,"steps":30},"class_type":"KSampler","_meta":{"title":"KSampler"}}"#;
     assert!(resolved.contains(expected), "{resolved}");
     tell(&api, &lease, &json!({"Other": {"input": {}}})).await;
     eventually("the class is gone", Duration::from_secs(20), || async {

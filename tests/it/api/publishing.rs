@@ -41,7 +41,10 @@ async fn a_publication_is_judged_as_a_submit() {
     assert_eq!(api.put("/api/config", &config).await.status, 200);
     let _lease = seen(&api, "127.0.0.1:8001", &["a", "b"]).await;
     wait_until_checked(&api).await;
-    let load = |image: Value| json!({"1": {"class_type": "LoadImage", "inputs": {"image": image}}});
+    let load = |image: Value| {
+        json!({"1": {"class_type": "LoadImage", "inputs": {"image": image}},
+               "9": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}})
+    };
     let base64 = json!({"$base64": "aGk="});
     for (image, code) in [
         (json!({"$url": "http://169.254.169.254/latest/meta-data/"}), "param_url_not_allowed"),

@@ -257,7 +257,8 @@ async fn a_link_is_fetched_where_the_instances_take_files() {
     );
     let original = data(&api.get(&format!("/api/tasks/{id}/workflow?form=original")).await);
     assert_eq!(original, graph);
-    let bad = json!({"1": {"class_type": "LoadImage", "inputs": {"image": web.url("empty")}}});
+    let bad = json!({"1": {"class_type": "LoadImage", "inputs": {"image": web.url("empty")}},
+                     "9": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}});
     let refused = api.post("/api/tasks", &json!({"workflow": bad})).await;
     assert_refused(&refused, 422, "invalid_workflow", "in the graph itself");
     assert_eq!(refused.json()["error"]["details"][0]["pointer"], "/workflow/1/inputs/image");

@@ -58,7 +58,7 @@ async fn a_task_is_shown_and_explained() {
     let failed = stack.client.submit(json!({"workflow": failing})).await;
     stack.client.wait_ended(&failed).await;
     let said = shell.ok(&["explain", &failed]).await;
-    assert!(said.contains("It failed in node 2 (TestSteps)") && said.contains("Correct the workflow"), "{said}");
+    assert!(said.contains("It failed in node 2 (TestSteps)") && said.contains("correct the workflow"), "{said}");
     assert!(said.contains("Attempt 1 on 127.0.0.1:"), "{said}");
     assert!(shell.ok(&["tasks", "--error-type", "node_error"]).await.contains(&failed));
 }

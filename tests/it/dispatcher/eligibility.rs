@@ -152,7 +152,8 @@ async fn a_task_is_left_to_others_by_an_added_instance_without_the_model() {
     let words = format!("an instance: the only one is disabled; only {first} has what it needs");
     assert!(task["waitingFor"].as_str().unwrap().starts_with(&words), "{task}");
     // A graph that no instance can run still fails.
-    let bad = json!({"3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x", "images": ["4", 0]}}});
+    let bad = json!({"3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x", "images": ["4", 0]}},
+                     "4": {"class_type": "LoadImage", "inputs": {"image": "missing.png"}}});
     let failed = stack.client.submit(json!({"workflow": bad})).await;
     assert_eq!(stack.client.wait_ended(&failed).await["error"]["type"], "invalid_workflow");
     stack.client.put(&format!("/api/instances/{first}"), json!({"enabled": true})).await;

@@ -122,7 +122,7 @@ pub async fn snapshots_end_early(world: &World) {
     assert_eq!(found.iter().map(|task| task.id).collect::<Vec<_>>(), all);
 }
 
-/// Of seven tasks, pages of two end with a corrupt hash and with a hash that is gone.
+/// Pages of two of seven tasks end with a corrupt hash and with a hash that is gone.
 pub async fn a_corrupt_task_at_the_end_of_a_page_hides_no_other(world: &World) {
     let batch = shuzhiren::task::BatchId::of(TaskId::new());
     let packed: Vec<_> =

@@ -180,7 +180,7 @@ fn a_claim_is_confirmed_by_a_replica() {
         assert_eq!(confirmed.await, Written::Done);
         let key = format!("{{test}}:task:{}", claim.task);
         assert_eq!(pair.replica.raw().run(&["HGET", &key, "state"]).text(), "claimed");
-        // A stale owner is told so, also by a primary that confirms.
+        // A stale owner is refused, also by a primary that confirms.
         let stale = Lease { token: Token::new(), ..lease.clone() };
         assert_eq!(queue.confirm_claim(&stale, claim.task, claim.attempt).await.unwrap(), Written::Fenced);
         queue.cancel(claim.task).await.unwrap();

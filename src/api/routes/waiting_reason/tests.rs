@@ -1,3 +1,5 @@
+//! Tests of the reasons for which tasks wait.
+
 use super::words;
 use crate::{
     fleet::{Absence, InstanceView, Phase, QuarantineView},
