@@ -21,7 +21,7 @@ const DESCRIPTION_CHARS_MAX: usize = 1_000;
 pub(crate) struct PublicationBody<'a> {
     members: Members<'a>,
     /// The graph, or the reason why there is none.
-    found: std::result::Result<Option<Found<'a>>, Problem>,
+    found: std::result::Result<Option<Found<'a>>, Box<Problem>>,
 }
 
 impl<'a> PublicationBody<'a> {
@@ -32,7 +32,7 @@ impl<'a> PublicationBody<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self> {
         let lacks_graph = crate::json::member(text, "workflow").is_none();
         let wrapped = if lacks_graph { wrapping::in_body(text, &KNOWN) } else { Ok(None) };
-        if let Some(found) = wrapped.map_err(|problem| ApiError::InvalidRequest(vec![problem]))? {
+        if let Some(found) = wrapped.map_err(|problem| ApiError::InvalidRequest(vec![*problem]))? {
             return Ok(Self { members: Members::parse("{}")?, found: Ok(Some(found)) });
         }
         let members = Members::parse(text)?;
@@ -64,7 +64,7 @@ impl<'a> PublicationBody<'a> {
         let workflow = match &self.found {
             Ok(found) => found.as_ref(),
             Err(problem) => {
-                flaws.push(problem.clone());
+                flaws.push((**problem).clone());
                 None
             }
         };

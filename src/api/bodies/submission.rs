@@ -44,7 +44,7 @@ const TIMEOUT_MS: (u64, u64) = (1, 2_592_000_000);
 pub(crate) fn parse(text: &str) -> Result<Submission<'_>> {
     if !has_member(text, "workflow")
         && let Some(found) =
-            wrapping::in_body(text, &KNOWN).map_err(|problem| ApiError::InvalidRequest(vec![problem]))?
+            wrapping::in_body(text, &KNOWN).map_err(|problem| ApiError::InvalidRequest(vec![*problem]))?
     {
         return rewrapped(text, found);
     }
@@ -81,7 +81,7 @@ fn has_member(text: &str, name: &str) -> bool {
 fn read<'a>(members: &Members<'a>, found: Option<Found<'a>>, flaws: &mut Vec<Problem>) -> Option<Submission<'a>> {
     let mut found = found.or_else(|| {
         let found = wrapping::in_member(members.get("workflow")?);
-        found.map_err(|problem| flaws.push(problem)).ok()
+        found.map_err(|problem| flaws.push(*problem)).ok()
     });
     match found.as_ref().map(|found| found.graph.get()) {
         None if members.get("workflow").is_some() => {}

@@ -10,6 +10,8 @@ use crate::{
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
+type Result<T> = std::result::Result<T, Box<Problem>>;
+
 /// Members of the body of ComfyUI's `/prompt` beside the graph. They belong to the dispatcher.
 const OF_PROMPT: [&str; 6] = ["client_id", "prompt_id", "extra_data", "number", "front", "partial_execution_targets"];
 /// Code of the warning.
@@ -30,7 +32,7 @@ pub(super) struct Found<'a> {
 ///
 /// # Errors
 /// What looks like a graph is ambiguous: the problem shows the right body. `Ok(None)` = nothing looks like one.
-pub(super) fn in_body<'a>(text: &'a str, known: &[&str]) -> Result<Option<Found<'a>>, Problem> {
+pub(super) fn in_body<'a>(text: &'a str, known: &[&str]) -> Result<Option<Found<'a>>> {
     let Ok(whole) = serde_json::from_str::<&RawValue>(text) else { return Ok(None) };
     let Some(members) = raw_value::borrowed_members(whole) else { return Ok(None) };
     let is_node_like = |value: &RawValue| is_node(value);
@@ -44,7 +46,7 @@ pub(super) fn in_body<'a>(text: &'a str, known: &[&str]) -> Result<Option<Found<
         let foreign = |name: &str| name != "prompt" && !OF_PROMPT.contains(&name) && !known.contains(&name);
         if let Some((name, _)) = members.iter().find(|(name, _)| foreign(name)) {
             let message = format!("`prompt` holds a graph, and `{name}` is not known beside it: write {RIGHT}");
-            return Err(Problem::shape("/prompt", "missing", message));
+            return Err(Box::new(Problem::shape("/prompt", "missing", message)));
         }
         let left_out: Vec<&str> =
             members.iter().map(|(name, _)| name.as_ref()).filter(|name| OF_PROMPT.contains(name)).collect();
@@ -54,7 +56,7 @@ pub(super) fn in_body<'a>(text: &'a str, known: &[&str]) -> Result<Option<Found<
     }
     if nodes > 0 {
         let message = format!("this looks like a graph with other members beside its nodes: write {RIGHT}");
-        return Err(Problem::shape("/workflow", "missing", message));
+        return Err(Box::new(Problem::shape("/workflow", "missing", message)));
     }
     Ok(None)
 }
@@ -63,7 +65,7 @@ pub(super) fn in_body<'a>(text: &'a str, known: &[&str]) -> Result<Option<Found<
 ///
 /// # Errors
 /// What is inside is ambiguous: the problem shows the right body.
-pub(super) fn in_member(workflow: &RawValue) -> Result<Found<'_>, Problem> {
+pub(super) fn in_member(workflow: &RawValue) -> Result<Found<'_>> {
     let (mut graph, mut notes) = (Cow::Borrowed(workflow), Vec::new());
     for _ in 0..UNWRAPS_MAX {
         let Some((inner, note)) = unwrap(&graph)? else { break };
@@ -75,7 +77,7 @@ pub(super) fn in_member(workflow: &RawValue) -> Result<Found<'_>, Problem> {
 }
 
 /// Takes one wrapping away, if there is one.
-fn unwrap(value: &RawValue) -> Result<Option<(Box<RawValue>, String)>, Problem> {
+fn unwrap(value: &RawValue) -> Result<Option<(Box<RawValue>, String)>> {
     if let Some(text) = raw_value::text(value).filter(|text| text.trim_start().starts_with('{')) {
         return match RawValue::from_string(text) {
             Ok(inner) => Ok(Some((inner, "`workflow` is a graph as text: write it as an object".to_owned()))),
@@ -83,7 +85,7 @@ fn unwrap(value: &RawValue) -> Result<Option<(Box<RawValue>, String)>, Problem> 
                 let text = raw_value::text(value).unwrap_or_default();
                 let why = crate::json::explain(&text, &error);
                 let message = format!("`workflow` is a text that looks like a graph and is not valid JSON: {why}");
-                Err(Problem::shape("/workflow", "workflow_not_json", message))
+                Err(Box::new(Problem::shape("/workflow", "workflow_not_json", message)))
             }
         };
     }
@@ -105,7 +107,7 @@ fn unwrap(value: &RawValue) -> Result<Option<(Box<RawValue>, String)>, Problem> 
         if let Some(other) = beside.iter().find(|other| !is_left_out(other)) {
             let message =
                 format!("`workflow` holds a whole body with `{other}`: write its members beside `workflow`, {RIGHT}");
-            return Err(Problem::shape("/workflow", "workflow_wrapped", message));
+            return Err(Box::new(Problem::shape("/workflow", "workflow_wrapped", message)));
         }
         let note = format!("the graph was taken from `workflow.{name}`: write it as `workflow`{}", without(&beside));
         return Ok(Some(((*inner).to_owned(), note)));

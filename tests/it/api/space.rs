@@ -76,7 +76,7 @@ async fn waiting_tasks_have_a_quota_of_bytes() {
         api.submit().await;
         assert_eq!(api.delete(&format!("/api/tasks/{id}")).await.status, 200);
         let next = data(&api.post("/api/tasks", &long(80_000)).await)["id"].as_str().unwrap().to_owned();
-        assert_refused(&api.post(&format!("/api/tasks/{id}/retry"), &json!({})).await, 429, "queue_full", "a retry");
+        assert_refused(&api.post(&format!("/api/tasks/{id}/retry"), &json!({})).await, 429, "waiting_quota", "a retry");
         assert_eq!(api.delete(&format!("/api/tasks/{next}")).await.status, 200);
     }
 }
