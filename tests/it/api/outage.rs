@@ -115,8 +115,7 @@ async fn a_full_disk_of_redis_is_a_refusal_not_silence() {
     let options = Options { disk_reserve: DiskReserve::Bytes(u64::MAX), ..Options::default() };
     let api = Api::start_with(options).await;
     let mut raw = RawRedis::connect(&api.redis.socket());
-    let folder = raw.run(&["CONFIG", "GET", "dir"]).text();
-    let folder = folder.lines().find(|line| line.contains('/')).unwrap().trim().to_owned();
+    let folder = raw.run(&["CONFIG", "GET", "dir"]).texts().swap_remove(1);
     // The file of a snapshot cannot take the place of a folder, so that saving fails.
     std::fs::create_dir_all(format!("{folder}/refused.rdb/inside")).unwrap();
     raw.run(&["CONFIG", "SET", "dbfilename", "refused.rdb", "save", "3600 1"]);
