@@ -17,7 +17,7 @@ pub enum Event {
     /// A task changed.
     Task(TaskEvent),
     /// An instance changed (alive, busy, enabled, phase).
-    Instance(InstanceStatus),
+    Instance(Box<InstanceStatus>),
     /// The fleet config has a new version to be read.
     Config {
         /// The new version.

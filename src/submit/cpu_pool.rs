@@ -38,13 +38,16 @@ const USERS_MAX: usize = 1_000;
 /// Longest wait for a thread.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// Turns of each user, for each kind of work.
+type Turns = HashMap<(Kind, String), Weak<Semaphore>>;
+
 /// Threads for the CPU work of requests; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct CpuPool {
     free: Arc<Semaphore>,
     /// Threads that one user may hold or wait for, for each kind of work.
     user_threads: usize,
-    users: Arc<Mutex<HashMap<(Kind, String), Weak<Semaphore>>>>,
+    users: Arc<Mutex<Turns>>,
 }
 
 /// Work for which a user waits in a queue of its own.

@@ -228,7 +228,7 @@ impl Hub {
                     status_broadcast::on_task(self, &event);
                     self.publish(&event);
                 }
-                Event::Instance(instance) => status_broadcast::on_instance(self, instance),
+                Event::Instance(instance) => status_broadcast::on_instance(self, *instance),
                 // Only for dispatchers.
                 Event::Catalogs { .. } => {}
                 Event::Config { .. } => self.status().invalidate_config(),

@@ -106,7 +106,7 @@ fn by_place<'a>(
     let places =
         |(name, input): &(&str, &Input)| usize::from(input.is_widget()) + usize::from(has_control(name, input));
     let skips_forced = forced > 0 && values.len() == declared.iter().map(places).sum::<usize>() + forced;
-    let left = values.to_vec().into_iter().peekable();
+    let left = Vec::from(values).into_iter().peekable();
     let mut list = List { node, links, budget, left, named: Vec::new() };
     for (name, input) in declared {
         if input.is_forced && skips_forced {

@@ -42,7 +42,7 @@ pub async fn next_task(feed: &mut Feed) -> TaskEvent {
 async fn next_instance(feed: &mut Feed) -> InstanceStatus {
     loop {
         if let Event::Instance(status) = next(feed).await {
-            return status;
+            return *status;
         }
     }
 }
