@@ -81,7 +81,7 @@ async fn a_key_reaches_the_node_and_is_shown_nowhere() {
     let called = ends(&stack, with_key("x")).await;
     assert_eq!(text(&called), format!("called with a key of {} bytes", KEY.len()), "{}", stack.log());
     let both =
-        json!({"workflow": calling("x"), "extraData": {"api_key_comfy_org": KEY, "auth_token_comfy_org": TOKEN}});
+        json!({"workflow": calling("y"), "extraData": {"api_key_comfy_org": KEY, "auth_token_comfy_org": TOKEN}});
     assert_eq!(text(&ends(&stack, both).await), format!("called with a key of {} bytes", TOKEN.len()));
     // Nodes that give it away.
     let failed = ends(&stack, with_key("fail")).await;
@@ -209,7 +209,8 @@ async fn the_key_of_a_server_serves_tasks_without_one() {
     })
     .await;
     assert_eq!(text(&task), expected);
-    let mut own = body();
+    // The instance would answer the same prompt from its cache.
+    let mut own = json!({"workflow": calling("own")});
     own["extraData"] = json!({"api_key_comfy_org": "own key"});
     assert_eq!(text(&ends(&stack, own).await), "called with a key of 7 bytes", "the task's key wins");
     let failed = ends(&stack, json!({"workflow": calling("fail")})).await;
@@ -240,9 +241,10 @@ async fn without_an_installation_key_keys_are_refused_with_the_cure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_finds_the_submitted_graph_in_extra_pnginfo() {
     let stack = stack().await;
-    let reading = json!({"1": {"class_type": "NeedsPngInfo", "inputs": {"value": "x"}}});
-    assert_eq!(text(&ends(&stack, json!({"workflow": reading})).await), "null", "an object without a workflow");
-    let own = json!({"workflow": reading, "extraData": {"extra_pnginfo": {"workflow": {"mine": 1}}}});
+    // Different values, because the instance would answer the same ones from its cache.
+    let reading = |value: &str| json!({"1": {"class_type": "NeedsPngInfo", "inputs": {"value": value}}});
+    assert_eq!(text(&ends(&stack, json!({"workflow": reading("a")})).await), "null", "an object without a workflow");
+    let own = json!({"workflow": reading("b"), "extraData": {"extra_pnginfo": {"workflow": {"mine": 1}}}});
     assert_eq!(text(&ends(&stack, own).await), r#"{"mine":1}"#);
 
     let editor = json!({"nodes": [{"id": 1, "type": "NeedsPngInfo", "mode": 0, "order": 0, "pos": [3, 4], "inputs": [],
