@@ -227,9 +227,9 @@ pub async fn the_oldest_outputs_are_trimmed_first(world: &World) {
 }
 
 pub async fn a_task_and_its_files_say_when_they_expire(world: &World) {
+    let (id, outputs) = task_with_outputs(world, 1).await;
     let waiting = world.enqueue().await;
     assert_eq!(world.task(waiting).await.expires_ms, None);
-    let (id, outputs) = task_with_outputs(world, 1).await;
     let task = world.task(id).await;
     let expires_ms = task.finished_ms.unwrap() + u64::try_from(KEEP.as_millis()).unwrap();
     assert_eq!(task.expires_ms, Some(expires_ms));
