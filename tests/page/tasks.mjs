@@ -10,7 +10,7 @@ export default (world) => {
     const page = await open(world, { route: '#/tasks' });
     const navigations = [];
     page.on('request', (request) => request.isNavigationRequest() && navigations.push(request.url()));
-    const { id } = await world.call('POST', 'tasks', { workflow: slow(6) });
+    const { id } = await world.call('POST', 'tasks', { workflow: slow(12) });
     await page.waitForSelector(`.tr[data-id="${id}"][data-status=running]`);
     const seen = new Set();
     for (let look = 0; look < 100 && seen.size < 10; look += 1) {

@@ -60,7 +60,7 @@ async fn a_risky_redis_is_warned_about() {
     for (options, durability, word) in [
         (&["--appendonly", "no"][..], "local", "set appendonly yes"),
         (&["--maxmemory-policy", "volatile-ttl"], "local", "set it to noeviction before you set maxmemory"),
-        (&[], "replica", "no replica is connected"),
+        (&[], "replica", "the number of connected replicas is 0"),
         // No replica, so every write is refused: the program waits, and the log says why.
         (&["--min-replicas-to-write", "1"], "local", "NOREPLICAS"),
     ] {
