@@ -223,7 +223,7 @@ async fn the_key_of_a_server_serves_tasks_without_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_installation_key_keys_are_refused_with_the_cure() {
-    let stack = Stack::start(0, 0).await;
+    let stack = Stack::start(1, 0).await;
     let server = json!({"id": "a", "ip": "127.0.0.1", "ports": [8188], "extraData": {"api_key_comfy_org": KEY}});
     for (method, path, body) in [
         (Method::POST, "/api/tasks", with_key("x")),
