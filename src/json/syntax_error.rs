@@ -64,8 +64,12 @@ fn reason(json: &str, at: usize, error: &serde_json::Error) -> (usize, String) {
     let plain = error.to_string();
     let plain = plain.split(" at line ").next().unwrap_or_default().to_owned();
     if plain.contains("control character") {
-        let place = json[..at].char_indices().next_back().map_or(0, |(place, _)| place);
-        let place = if json[at..].starts_with(|letter: char| letter.is_control()) { at } else { place };
+        // The parser names the letter itself, the one after it, or the start of the text.
+        let before = json[..at].char_indices().next_back().filter(|(_, letter)| letter.is_control());
+        let place = match before {
+            Some((place, _)) if !json[at..].starts_with(char::is_control) => place,
+            _ => json[at..].find(char::is_control).map_or(at, |offset| at + offset),
+        };
         return (
             place,
             "a text holds a raw line break or control character: inside of a text it is written \\n, \\t …".to_owned(),

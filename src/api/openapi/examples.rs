@@ -8,7 +8,7 @@ const WORKFLOW: &str = r#"{"3": {"class_type": "KSampler", "inputs": {"seed": 7,
 const TASK: &str = r#"{"code": 200, "data": {"id": "01935f0e-7c00-7000-8000-000000000001",
     "taskId": "01935f0e-7c00-7000-8000-000000000001", "instanceId": null, "status": "pending", "progress": 0,
     "createdAt": "2024-01-01T00:00:00.000Z", "updatedAt": "2024-01-01T00:00:00.000Z", "queuedAt": "2024-01-01T00:00:00.000Z",
-    "startedAt": null, "finishedAt": null, "owner": "admin", "priority": "normal", "attempt": 0, "maxAttempts": 3,
+    "startedAt": null, "finishedAt": null, "waitedMs": 0, "owner": "admin", "priority": "normal", "attempt": 0, "maxAttempts": 3,
     "nodesDone": 0, "nodesTotal": 3}}"#;
 const INSTANCE: &str = r#"{"id": "127.0.0.1:8001", "serverId": "server-1", "serverName": "主服务器", "ip": "127.0.0.1", "port": 8001,
     "enabled": true, "alive": true, "busy": false, "lastHeartbeat": "2024-01-01T00:00:00.000Z", "version": "0.3.64",

@@ -20,7 +20,7 @@ async fn the_fleets_classes_are_merged_and_said_once() {
     })
     .await;
     let classes = data(&all)["classes"].clone();
-    assert_eq!(classes.as_object().unwrap().len(), 4);
+    assert_eq!(classes.as_object().unwrap().len(), 5);
     let loader = &classes["Loader"]["inputs"][0];
     assert_eq!(
         (&loader["name"], &loader["type"], &loader["options"]),

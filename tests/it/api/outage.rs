@@ -117,8 +117,8 @@ async fn a_full_disk_of_redis_is_a_refusal_not_silence() {
     let mut raw = RawRedis::connect(&api.redis.socket());
     let folder = raw.run(&["CONFIG", "GET", "dir"]).texts().swap_remove(1);
     // The file of a snapshot cannot take the place of a folder, so that saving fails.
-    std::fs::create_dir_all(format!("{folder}/refused.rdb/inside")).unwrap();
-    raw.run(&["CONFIG", "SET", "dbfilename", "refused.rdb", "save", "3600 1"]);
+    std::fs::create_dir_all(format!("{folder}/dump.rdb/inside")).unwrap();
+    raw.run(&["CONFIG", "SET", "save", "3600 1"]);
     raw.run(&["BGSAVE"]);
     let health = eventually("redis refuses writes", Duration::from_secs(20), async || {
         let health = api.get("/api/health").await;
