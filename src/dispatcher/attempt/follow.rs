@@ -54,13 +54,13 @@ struct Follower {
 
 /// Follows the prompt until it has an entry in the history, or cannot get one any more.
 ///
-/// `prior` is the execution under an earlier owner. `early` receives the outputs of nodes that have ended.
+/// `prior` is the execution under an earlier owner; `is_own` says that this process submitted the prompt. `early` receives the outputs of nodes that have ended.
 pub(crate) async fn follow(
     context: &mut AttemptContext,
-    prior: Option<PriorRun>,
+    (prior, is_own): (Option<PriorRun>, bool),
     early: &EarlyCollector,
 ) -> Result<Finished, StageError> {
-    let mut follower = Follower::new(context, prior);
+    let mut follower = Follower::new(context, prior, is_own);
     let ending = follower.run(context, early).await?;
     // The last node may have ended without an event.
     follower.apply(&PromptEvent::Ended(context.prompt));
@@ -82,7 +82,7 @@ fn too_long(reason: String) -> StageError {
 }
 
 impl Follower {
-    fn new(context: &AttemptContext, prior: Option<PriorRun>) -> Self {
+    fn new(context: &AttemptContext, prior: Option<PriorRun>, is_own: bool) -> Self {
         let now = Instant::now();
         let has_begun = prior.is_some();
         let nodes = context.workflow.iter().flat_map(|workflow| workflow.node_ids()).map(str::to_owned);
@@ -94,7 +94,10 @@ impl Follower {
         Self {
             client: context.instance.client.for_graph(context.claim.payload.workflow.get().len()),
             tracker,
-            said: LastWords::of_node(prior.as_ref().and_then(|prior| prior.progress.current_node.clone())),
+            said: match &prior {
+                None if is_own => LastWords::of_own(),
+                prior => LastWords::of_node(prior.as_ref().and_then(|prior| prior.progress.current_node.clone())),
+            },
             began: prior.map(|prior| now.checked_sub(prior.elapsed).unwrap_or(now)),
             recorder: ProgressRecorder::new(has_begun),
             next_look: now + if has_begun { Duration::ZERO } else { POLL_INTERVAL },
@@ -209,7 +212,7 @@ impl Follower {
             wake = wake.min(at);
         }
         match self.began {
-            Some(began) => wake.min(self.watchdog.next_wake(context, began)),
+            Some(began) => wake.min(self.watchdog.next_wake(context, began, &self.said)),
             None => wake,
         }
     }

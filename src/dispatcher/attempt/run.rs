@@ -129,7 +129,7 @@ impl AttemptContext {
         } else {
             self.submit().await?
         };
-        let finished = Box::pin(follow::follow(self, prior, early)).await?;
+        let finished = Box::pin(follow::follow(self, (prior, !is_submitted), early)).await?;
         Ok(Executed { finished, cached })
     }
 

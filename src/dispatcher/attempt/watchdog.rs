@@ -144,17 +144,18 @@ impl Watchdog {
     }
 
     /// Returns the time of the next [`check`](Self::check).
-    pub(crate) fn next_wake(&self, context: &AttemptContext, begun: Instant) -> Instant {
-        let wake = self.next_reconnect.min(self.last_life + self.silence_limit(context));
+    pub(crate) fn next_wake(&self, context: &AttemptContext, begun: Instant, said: &LastWords) -> Instant {
+        let wake = self.next_reconnect.min(self.last_life + self.silence_limit(context, said));
         context.claim.timeout.map_or(wake, |timeout| wake.min(begun + timeout))
     }
 
-    /// Longest silence. An instance that answers and shows the prompt as running is at work.
-    fn silence_limit(&self, context: &AttemptContext) -> Duration {
-        if self.is_seen_running() {
+    /// Longest silence. An instance that answers and shows the prompt as running is at work, unless its socket works and
+    /// never told of the start: then its worker thread died with the prompt.
+    fn silence_limit(&self, context: &AttemptContext, said: &LastWords) -> Duration {
+        let has_events = lock(&context.instance.activity.last_event).is_some_and(|at| at >= context.since);
+        if self.is_seen_running() && !(has_events && said.lacks_start()) {
             return context.instance.shared.parts.settings.silent_timeout;
         }
-        let has_events = lock(&context.instance.activity.last_event).is_some_and(|at| at >= context.since);
         context.stall_timeout() * if has_events { 1 } else { SILENT_SOCKET_FACTOR }
     }
 
@@ -200,11 +201,7 @@ impl Watchdog {
         if since.elapsed() < ZOMBIE_AFTER.min(context.stall_timeout()) {
             return Ok(());
         }
-        let reason = "the instance accepts prompts but runs none; restart it";
-        context.instance.health().stuck(reason, since_boot());
-        context.instance.wake.health_check.notify_one();
-        interrupt(context).await;
-        Err(StageError::infrastructure(FailureKind::Stalled, reason))
+        Err(end_of_zombie(context).await)
     }
 
     /// Checks the time limits and the silence of the socket.
@@ -221,9 +218,12 @@ impl Watchdog {
             let message = format!("the run exceeded its timeoutMs of {}", timeout.as_millis());
             return Err(StageError::failed(Failure::new(FailureKind::RunTimeout, message)));
         }
-        let limit = self.silence_limit(context);
+        let limit = self.silence_limit(context, said);
         if self.last_life + limit <= now && self.away.since.is_none() {
             let is_running = self.is_seen_running();
+            if is_running && said.lacks_start() {
+                return Err(end_of_zombie(context).await);
+            }
             if !is_running && self.is_running_after_all(context).await {
                 return Ok(());
             }
@@ -238,6 +238,15 @@ impl Watchdog {
         }
         Ok(())
     }
+}
+
+/// Marks an instance as stuck whose worker thread is dead, and leaves the prompt.
+async fn end_of_zombie(context: &AttemptContext) -> StageError {
+    let reason = "the instance accepts prompts but runs none; restart it";
+    context.instance.health().stuck(reason, since_boot());
+    context.instance.wake.health_check.notify_one();
+    interrupt(context).await;
+    StageError::infrastructure(FailureKind::Stalled, reason)
 }
 
 /// Counts the prompts of other clients before ours.

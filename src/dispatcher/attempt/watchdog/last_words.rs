@@ -13,13 +13,25 @@ pub(crate) struct LastWords {
     /// The node that executes.
     node: Option<String>,
     words: Option<String>,
+    /// Whether this process submitted the prompt, so that its start is announced to it.
+    expects_start: bool,
 }
 
 impl LastWords {
     /// Last message of a prompt that ran under an earlier owner.
     pub(crate) fn of_node(node: Option<String>) -> Self {
         let words = node.as_ref().map(|node| format!("node {node} executes"));
-        Self { node, words }
+        Self { node, words, expects_start: false }
+    }
+
+    /// No message yet of a prompt that this process submitted.
+    pub(crate) fn of_own() -> Self {
+        Self { expects_start: true, ..Self::default() }
+    }
+
+    /// Whether a message of the start is missing: a worker that lives sends it at once.
+    pub(crate) fn lacks_start(&self) -> bool {
+        self.expects_start && self.words.is_none()
     }
 
     /// Records an event.
