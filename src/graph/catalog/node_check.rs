@@ -53,8 +53,10 @@ impl Catalog {
         if given < node.inputs.len() {
             let chosen = |input: &str| node.input(input).and_then(raw_value::text);
             for (name, value) in node.inputs.iter().filter(|(name, _)| !class.inputs.contains_key(name)) {
-                let declared = class.input_beside(name, &chosen);
-                issues.extend(declared.and_then(|declared| self.issue(workflow, name, declared, value)));
+                issues.extend(match class.input_beside(name, &chosen) {
+                    Some(declared) => self.issue(workflow, name, declared, value),
+                    None => dangling(workflow, name, value),
+                });
             }
         }
         issues
@@ -103,6 +105,14 @@ impl Catalog {
             }
         }
     }
+}
+
+/// Returns the issue of an input that the class does not declare: ComfyUI does not validate it, but follows its link, and
+/// one that leads nowhere ends its worker.
+fn dangling(workflow: &Workflow, name: &str, value: &RawValue) -> Option<Issue> {
+    let Link::To { target, .. } = Link::read(value) else { return None };
+    let message = || format!("is linked to node {}, which does not exist", clip(&target));
+    workflow.place_of(&target).is_none().then(|| Issue::new(name, "link_dangling", message()))
 }
 
 /// Adds the required inputs that the choice of a dynamic combo brings and the node lacks.

@@ -95,6 +95,15 @@ fn what_a_real_instance_refused_is_refused_at_the_same_nodes() {
     }
 }
 
+/// ComfyUI does not validate such an input, but its worker follows the link and dies.
+#[test]
+fn a_dangling_link_of_an_undeclared_input_is_refused() {
+    let graph = with(|graph| {
+        graph["8"]["inputs"]["extra"] = json!(["99", 0]);
+    });
+    assert_refused(&graph, &[("/workflow/8/inputs/extra", "link_dangling")]);
+}
+
 #[test]
 fn all_problems_of_a_graph_are_reported_at_once() {
     let graph = with(|graph| {
