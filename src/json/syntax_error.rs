@@ -85,7 +85,8 @@ fn reason(json: &str, at: usize, error: &serde_json::Error) -> (usize, String) {
             return (place, (*cure).to_owned());
         }
     }
-    if plain.contains("trailing comma") {
+    let closes = json[at..].starts_with(['}', ']']) && json[..at].trim_end().ends_with(',');
+    if closes || plain.contains("trailing comma") {
         return (at, "a comma before a closing bracket: remove it".to_owned());
     }
     if plain.contains("key must be a string") {

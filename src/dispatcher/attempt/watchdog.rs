@@ -150,7 +150,7 @@ impl Watchdog {
     }
 
     /// Longest silence. An instance that answers and shows the prompt as running is at work, unless its socket works and
-    /// never told of the start: then its worker thread died with the prompt.
+    /// never announced the start: then its worker thread died with the prompt.
     fn silence_limit(&self, context: &AttemptContext, said: &LastWords) -> Duration {
         let has_events = lock(&context.instance.activity.last_event).is_some_and(|at| at >= context.since);
         if self.is_seen_running() && !(has_events && said.lacks_start()) {
