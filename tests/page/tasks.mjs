@@ -23,7 +23,7 @@ export default (world) => {
     await page.waitForSelector('.tile[data-busy] .bar[data-state=running]');
     await text(page, '.tile[data-busy] .percent', /^\d+ %$/);
     await page.evaluate((id) => (location.hash = `#/tasks/${id}`), id);
-    await text(page, '.activity', 'Running “Slow steps”');
+    await text(page, '.activity', /^Running “Slow steps” · \d+ \/ 120 · /);
     await page.waitForSelector('.node[data-state=current]');
     await text(page, '.head .badge', 'Completed');
     await page.waitForSelector('.output img');
