@@ -7,9 +7,9 @@ use crate::support::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const MODEL: &str = "only-here.safetensors";
+pub(super) const MODEL: &str = "only-here.safetensors";
 
-fn picture(model: &str, seed: u64) -> Value {
+pub(super) fn picture(model: &str, seed: u64) -> Value {
     json!({
         "3": {"class_type": "KSampler", "inputs": {"seed": seed, "steps": 2, "cfg": 8.0, "sampler_name": "euler", "scheduler": "normal",
             "denoise": 1.0, "model": ["4", 0], "positive": ["6", 0], "negative": ["6", 0], "latent_image": ["5", 0]}},
@@ -21,13 +21,13 @@ fn picture(model: &str, seed: u64) -> Value {
     })
 }
 
-async fn dry_run(stack: &Stack, body: &Value) -> (u16, Value) {
+pub(super) async fn dry_run(stack: &Stack, body: &Value) -> (u16, Value) {
     let (status, envelope) = stack.client.call(Method::POST, "/api/tasks?dryRun=true", Some(body.clone())).await;
     (status.as_u16(), envelope)
 }
 
 /// Waits until the catalogs of all instances have reached the API.
-async fn wait_known(stack: &Stack) {
+pub(super) async fn wait_known(stack: &Stack) {
     let unknown = json!({"workflow": {"1": {"class_type": "NoSuchNode", "inputs": {}}}});
     eventually("every instance is known", WAIT_MAX, || async {
         let (status, envelope) = dry_run(stack, &unknown).await;

@@ -1,42 +1,14 @@
 //! Models that differ between machines, that come and go, and classes that an instance replaces itself.
 
+use super::eligibility::{MODEL, dry_run, picture, wait_known};
 use crate::support::{
     eventually,
     stack::{Stack, WAIT_MAX},
 };
-use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use shuzhiren::sim::{self, Mode, SimOptions};
 
 const STOCK: &str = "v1-5-pruned-emaonly.safetensors";
-const MODEL: &str = "only-here.safetensors";
-
-fn picture(model: &str) -> Value {
-    json!({
-        "3": {"class_type": "KSampler", "inputs": {"seed": 1, "steps": 2, "cfg": 8.0, "sampler_name": "euler", "scheduler": "normal",
-            "denoise": 1.0, "model": ["4", 0], "positive": ["6", 0], "negative": ["6", 0], "latent_image": ["5", 0]}},
-        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": model}},
-        "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
-        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a lighthouse", "clip": ["4", 1]}},
-        "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
-        "9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x", "images": ["8", 0]}}
-    })
-}
-
-async fn dry_run(stack: &Stack, body: &Value) -> (u16, Value) {
-    let (status, envelope) = stack.client.call(Method::POST, "/api/tasks?dryRun=true", Some(body.clone())).await;
-    (status.as_u16(), envelope)
-}
-
-/// Waits until the catalogs of all instances have reached the API.
-async fn wait_known(stack: &Stack) {
-    let unknown = json!({"workflow": {"1": {"class_type": "NoSuchNode", "inputs": {}}}});
-    eventually("every instance is known", WAIT_MAX, || async {
-        let (status, envelope) = dry_run(stack, &unknown).await;
-        (status == 422 && envelope["error"]["details"][0]["code"] == "class_unknown").then_some(())
-    })
-    .await;
-}
 
 fn ids(stack: &Stack) -> Vec<String> {
     stack.sims.iter().map(|sim| sim.addr().to_string()).collect()
@@ -53,9 +25,10 @@ async fn a_model_in_a_folder_runs_on_both_machines_with_either_separator() {
     wait_known(&stack).await;
     let instances = ids(&stack);
     for name in ["SDXL/base.safetensors", "SDXL\\base.safetensors"] {
-        for body in
-            [json!({"workflow": picture(name)}), json!({"workflow": picture(STOCK), "params": {"4.ckpt_name": name}})]
-        {
+        for body in [
+            json!({"workflow": picture(name, 1)}),
+            json!({"workflow": picture(STOCK, 1), "params": {"4.ckpt_name": name}}),
+        ] {
             let (status, shown) = dry_run(&stack, &body).await;
             assert_eq!((status, &shown["data"]["eligibleInstances"]), (200, &json!(instances)), "{shown}");
         }
@@ -64,7 +37,7 @@ async fn a_model_in_a_folder_runs_on_both_machines_with_either_separator() {
         enable(&stack, &instances[off], false).await;
         enable(&stack, &instances[on], true).await;
         for name in ["SDXL/base.safetensors", "SDXL\\base.safetensors"] {
-            let id = stack.client.submit(json!({"workflow": picture(name), "params": {"3.seed": on}})).await;
+            let id = stack.client.submit(json!({"workflow": picture(name, 1), "params": {"3.seed": on}})).await;
             let task = stack.client.wait_ended(&id).await;
             assert_eq!(
                 (&task["status"], &task["instanceId"], &task["attempt"]),
@@ -81,7 +54,7 @@ async fn a_model_that_was_just_put_on_a_machine_is_found_by_the_first_submit() {
     let stack = Stack::start(2, 1).await;
     wait_known(&stack).await;
     stack.sims[1].set(|faults| faults.models_added = vec![MODEL.to_owned()]);
-    let body = json!({"workflow": picture(STOCK), "params": {"4.ckpt_name": MODEL}});
+    let body = json!({"workflow": picture(STOCK, 1), "params": {"4.ckpt_name": MODEL}});
     // The wait for the catalogs above may have been the last read within ten seconds.
     let shown = eventually("the new model is found", WAIT_MAX, || async {
         let (status, shown) = dry_run(&stack, &body).await;
@@ -90,7 +63,7 @@ async fn a_model_that_was_just_put_on_a_machine_is_found_by_the_first_submit() {
     .await;
     assert_eq!(shown["data"]["eligibleInstances"], json!([ids(&stack)[1]]), "{shown}");
     let reads: Vec<u64> = stack.sims.iter().map(|sim| sim.catalog_reads()).collect();
-    let missing = json!({"workflow": picture("no-such.safetensors")});
+    let missing = json!({"workflow": picture("no-such.safetensors", 1)});
     let all = futures_util::future::join_all((0..100).map(|_| dry_run(&stack, &missing))).await;
     for (status, refused) in all {
         assert_eq!((status, &refused["error"]["details"][0]["code"]), (422, &json!("value_not_offered")), "{refused}");
@@ -112,7 +85,7 @@ async fn a_model_that_has_just_gone_costs_no_task_its_life() {
     enable(&stack, &instances[1], false).await;
     let mut tasks = Vec::new();
     for seed in 0..3 {
-        tasks.push(stack.client.submit(json!({"workflow": picture(MODEL), "params": {"3.seed": seed}})).await);
+        tasks.push(stack.client.submit(json!({"workflow": picture(MODEL, 1), "params": {"3.seed": seed}})).await);
     }
     // Refused by the only instance that is enabled, the tasks wait for the other one and say so.
     let words = eventually("the task waits for the other instance", WAIT_MAX, || async {
