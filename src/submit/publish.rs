@@ -33,6 +33,8 @@ pub struct Publication<'a> {
     pub description: Option<String>,
     /// Newest version to replace, 0 = none; `None` = any.
     pub expected: Option<u64>,
+    /// Host that the client used: links to it are our own files.
+    pub host: Option<String>,
 }
 
 /// A publication and everything that checking it reads, for another thread.
@@ -71,7 +73,7 @@ impl Publication<'_> {
             params: self.params.map(ToOwned::to_owned),
             description: self.description,
             fleet: submitter.catalogs.current().await,
-            own: submitter.own.clone(),
+            own: submitter.own.clone().with_host(self.host.as_deref()),
             fetcher: submitter.fetcher.clone(),
         };
         let bytes = checking.graph.get().len() + checking.params.as_ref().map_or(0, |params| params.get().len());

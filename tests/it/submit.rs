@@ -177,7 +177,7 @@ async fn in_private_mode_a_user_names_only_own_files() {
     let mut graph = graph();
     graph["1"]["inputs"]["image"] = json!({"$file": payload.files[0].file_id.to_string()});
     let graph = raw(&graph);
-    let publication = Publication { graph: &graph, params: None, description: None, expected: Some(0) };
+    let publication = Publication { graph: &graph, params: None, description: None, expected: Some(0), host: None };
     let (published, _) = surface.submitter.publish(&"portrait".parse().unwrap(), publication).await.unwrap();
     let name = raw(&json!(format!("portrait@{}", published.version)));
     surface.submitter.submit(Request::new(&lin, Submission::new(&name))).await.unwrap();

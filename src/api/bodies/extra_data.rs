@@ -1,6 +1,7 @@
 //! `extraData`: data that an instance gets beside the graph, i.e. keys for API nodes and `extra_pnginfo`. No message repeats a
 //! key.
 
+use super::wrapping::EXTRA_DATA;
 use crate::{
     api::{
         error::{ApiError, Result},
@@ -18,6 +19,9 @@ const NAME: &str = "extraData";
 /// Member with the caller's own `extra_pnginfo`.
 const PNG_INFO: &str = "extra_pnginfo";
 
+/// Members of `extra_data` in a body of ComfyUI's `/prompt` that have no meaning here.
+const OF_PROMPT: [&str; 4] = ["client_id", "create_time", "preview_method", "unique_id"];
+
 /// The members of `extraData`.
 #[derive(Debug, Default)]
 pub(super) struct ExtraData<'a> {
@@ -27,10 +31,27 @@ pub(super) struct ExtraData<'a> {
 
 /// Reads the member of a task; everything is absent if it is.
 pub(super) fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Problem>) -> ExtraData<'a> {
+    members.get(NAME).map_or_else(ExtraData::default, |value| read_value(value, &[], flaws))
+}
+
+/// Reads the `extra_data` of a body of ComfyUI's `/prompt`, by the same rules; what the editor adds is left out.
+pub(super) fn read_of_prompt<'a>(value: &'a RawValue, flaws: &mut Vec<Problem>) -> ExtraData<'a> {
+    let known = flaws.len();
+    let extra = if value.get() == "null" { ExtraData::default() } else { read_value(value, &OF_PROMPT, flaws) };
+    for flaw in flaws.iter_mut().skip(known) {
+        flaw.pointer = flaw.pointer.replacen(NAME, EXTRA_DATA, 1);
+        flaw.message = flaw.message.replace(NAME, EXTRA_DATA);
+    }
+    extra
+}
+
+fn read_value<'a>(value: &'a RawValue, left_out: &[&str], flaws: &mut Vec<Problem>) -> ExtraData<'a> {
     let mut extra = ExtraData::default();
-    let Some(value) = members.get(NAME) else { return extra };
     for (name, value) in object(value, flaws).unwrap_or_default() {
         let pointer = pointer(&name);
+        if left_out.contains(&name.as_str()) || (!left_out.is_empty() && value.get() == "null") {
+            continue;
+        }
         if name == PNG_INFO {
             extra.png_info = png_info(value, &pointer, flaws);
         } else {

@@ -8,4 +8,4 @@ mod wrapping;
 
 pub(super) use extra_data::keys_of_retry;
 pub(super) use publication::PublicationBody;
-pub(super) use submission::parse as parse_submission;
+pub(super) use submission::{KNOWN as SUBMISSION_MEMBERS, parse as parse_submission};

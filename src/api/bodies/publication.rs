@@ -90,7 +90,7 @@ impl<'a> PublicationBody<'a> {
             flaws.push(Problem::shape("/version", "not_an_integer", "`version` must be a whole number, not negative"));
         }
         let (Some(workflow), true) = (workflow, flaws.is_empty()) else { return Err(ApiError::InvalidRequest(flaws)) };
-        Ok(Publication { graph: &workflow.graph, params, description: description.flatten(), expected })
+        Ok(Publication { graph: &workflow.graph, params, description: description.flatten(), expected, host: None })
     }
 
     /// Returns the warning about a graph in another wrapping.

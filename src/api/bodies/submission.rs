@@ -2,8 +2,9 @@
 //! stay raw JSON, so that numbers are never re-encoded.
 
 use super::{
-    extra_data, sweep,
-    wrapping::{self, Found},
+    extra_data::{self, ExtraData},
+    sweep,
+    wrapping::{self, EXTRA_DATA, Found},
 };
 use crate::{
     api::{
@@ -18,7 +19,8 @@ use crate::{
 };
 use serde_json::value::RawValue;
 
-const KNOWN: [&str; 13] = [
+/// The members of the body.
+pub(crate) const KNOWN: [&str; 13] = [
     "workflow",
     "params",
     "count",
@@ -101,7 +103,16 @@ fn read<'a>(members: &Members<'a>, found: Option<Found<'a>>, flaws: &mut Vec<Pro
     }
     let max_attempts = number(members, "maxAttempts", MAX_ATTEMPTS, flaws);
     let expansion = sweep::read(members, flaws);
-    let extra = extra_data::read(members, flaws);
+    let of_prompt = members.get(EXTRA_DATA).filter(|_| members.get("workflow").is_none());
+    let extra = match of_prompt {
+        Some(value) if members.get("extraData").is_none() => extra_data::read_of_prompt(value, flaws),
+        Some(_) => {
+            let message = "`extra_data` and `extraData` are the same: give one of them";
+            flaws.push(Problem::shape("/extra_data", "duplicate", message));
+            ExtraData::default()
+        }
+        None => extra_data::read(members, flaws),
+    };
     Some(Submission {
         params,
         expansion,
@@ -275,6 +286,30 @@ mod tests {
         };
         let pointers: Vec<_> = flaws.iter().map(|flaw| flaw.pointer.as_str()).collect();
         assert_eq!(pointers, ["/workflow", "/params", "/maxAttempts", "/priority"]);
+    }
+
+    /// Bug report 22: the keys of a body of `/prompt` are kept, and no message repeats them.
+    #[test]
+    fn the_extra_data_of_a_prompt_body_is_read() {
+        let body =
+            |extra: &str| format!(r#"{{"prompt":{{"3":{{"class_type":"A","inputs":{{}}}}}},"client_id":"x",{extra}}}"#);
+        let text = body(
+            r#""extra_data":{"api_key_comfy_org":"comfyui-0000","client_id":"x","preview_method":"auto","auth_token_comfy_org":null,"extra_pnginfo":{"workflow":{"x":1e2}}}"#,
+        );
+        let read = parse(&text).unwrap();
+        assert_eq!(read.keys.expose().collect::<Vec<_>>(), [("api_key_comfy_org", "comfyui-0000")]);
+        assert_eq!(read.png_info.unwrap().get(), r#"{"workflow":{"x":1e2}}"#);
+        assert!(parse(&body(r#""extra_data":null"#)).unwrap().keys.is_empty());
+        for (extra, pointer) in [
+            (r#""extra_data":{"api_key_comfy":"comfyui-0000"}"#, "/extra_data/api_key_comfy"),
+            (r#""extra_data":7"#, "/extra_data"),
+            (r#""extra_data":{},"extraData":{}"#, "/extra_data"),
+            (r#""partial_execution_targets":["3"]"#, "/partial_execution_targets"),
+        ] {
+            let Err(ApiError::InvalidRequest(flaws)) = parse(&body(extra)) else { panic!("must be refused: {extra}") };
+            assert_eq!((flaws.len(), flaws[0].pointer.as_str()), (1, pointer), "{extra}");
+            assert!(!flaws[0].message.contains("0000"), "{}", flaws[0].message);
+        }
     }
 
     #[test]

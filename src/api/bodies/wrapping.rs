@@ -12,8 +12,12 @@ use std::borrow::Cow;
 
 type Result<T> = std::result::Result<T, Box<Problem>>;
 
-/// Members of the body of ComfyUI's `/prompt` beside the graph. They belong to the dispatcher.
-const OF_PROMPT: [&str; 6] = ["client_id", "prompt_id", "extra_data", "number", "front", "partial_execution_targets"];
+/// Members of the body of ComfyUI's `/prompt` beside the graph that are left out: they belong to the dispatcher.
+const OF_PROMPT: [&str; 4] = ["client_id", "prompt_id", "number", "front"];
+/// Member of that body that is read as `extraData`.
+pub(super) const EXTRA_DATA: &str = "extra_data";
+/// Member of that body that is refused: it chooses outputs, and here the graph does.
+const TARGETS: &str = "partial_execution_targets";
 /// Code of the warning.
 const REWRAPPED: &str = "body_rewrapped";
 /// The right body, for messages.
@@ -34,6 +38,9 @@ pub(super) struct Found<'a> {
 /// What looks like a graph is ambiguous: the problem shows the right body. `Ok(None)` = nothing looks like one.
 pub(super) fn in_body<'a>(text: &'a str, known: &[&str]) -> Result<Option<Found<'a>>> {
     let Ok(whole) = serde_json::from_str::<&RawValue>(text) else { return Ok(None) };
+    if let Some(message) = not_an_object(whole) {
+        return Err(Box::new(Problem::shape("", "not_an_object", message)));
+    }
     let Some(members) = raw_value::borrowed_members(whole) else { return Ok(None) };
     let is_node_like = |value: &RawValue| is_node(value);
     let nodes = members.iter().filter(|(_, value)| is_node_like(value)).count();
@@ -43,10 +50,14 @@ pub(super) fn in_body<'a>(text: &'a str, known: &[&str]) -> Result<Option<Found<
     }
     let prompt = members.iter().find(|(name, _)| name == "prompt").map(|(_, value)| *value);
     if let Some(prompt) = prompt.filter(|prompt| is_graph(prompt)) {
-        let foreign = |name: &str| name != "prompt" && !OF_PROMPT.contains(&name) && !known.contains(&name);
+        let ours = ["prompt", EXTRA_DATA, TARGETS];
+        let foreign = |name: &str| !ours.contains(&name) && !OF_PROMPT.contains(&name) && !known.contains(&name);
         if let Some((name, _)) = members.iter().find(|(name, _)| foreign(name)) {
             let message = format!("`prompt` holds a graph, and `{name}` is not known beside it: write {RIGHT}");
             return Err(Box::new(Problem::shape("/prompt", "missing", message)));
+        }
+        if members.iter().any(|(name, value)| name == TARGETS && value.get() != "null") {
+            return Err(Box::new(targets(TARGETS)));
         }
         let left_out: Vec<&str> =
             members.iter().map(|(name, _)| name.as_ref()).filter(|name| OF_PROMPT.contains(name)).collect();
@@ -105,6 +116,14 @@ fn unwrap(value: &RawValue) -> Result<Option<(Box<RawValue>, String)>> {
                 || members.iter().any(|(found, value)| found == other && matches!(value.get(), "{}" | "null" | "[]"))
         };
         if let Some(other) = beside.iter().find(|other| !is_left_out(other)) {
+            if *other == TARGETS {
+                return Err(Box::new(targets(&format!("workflow/{TARGETS}"))));
+            }
+            if *other == EXTRA_DATA {
+                let message = "`workflow` holds a whole body of /prompt: write its `extra_data` as `extraData` beside \
+                               `workflow`, {\"workflow\": {\"3\": {…}, …}, \"extraData\": {…}}";
+                return Err(Box::new(Problem::shape("/workflow/extra_data", "workflow_wrapped", message)));
+            }
             let message =
                 format!("`workflow` holds a whole body with `{other}`: write its members beside `workflow`, {RIGHT}");
             return Err(Box::new(Problem::shape("/workflow", "workflow_wrapped", message)));
@@ -113,6 +132,29 @@ fn unwrap(value: &RawValue) -> Result<Option<(Box<RawValue>, String)>> {
         return Ok(Some(((*inner).to_owned(), note)));
     }
     Ok(None)
+}
+
+/// Returns what is wrong with a body that holds a graph and is no object: a text, or a list.
+fn not_an_object(whole: &RawValue) -> Option<String> {
+    if let Some(text) = raw_value::text(whole).filter(|text| text.trim_start().starts_with('{')) {
+        let is_json = serde_json::from_str::<&RawValue>(&text).is_ok();
+        let what = if is_json { "JSON as text" } else { "a text that looks like JSON" };
+        return Some(format!("the body is {what}: send the object itself, encoded once, {RIGHT}"));
+    }
+    let first = raw_value::elements(whole)?.into_iter().next()?;
+    let is_body = || {
+        let members = raw_value::borrowed_members(first).unwrap_or_default();
+        members.iter().any(|(name, _)| matches!(name.as_ref(), "workflow" | "prompt"))
+    };
+    let is_meant = is_graph(first) || is_node(first) || is_body();
+    is_meant.then(|| format!("the body is a list: send one request for each graph, {RIGHT}"))
+}
+
+fn targets(pointer: &str) -> Problem {
+    let message = format!(
+        "`{TARGETS}` is not taken: remove the output nodes that are not wanted from the graph, or leave it out to get all outputs"
+    );
+    Problem::shape(format!("/{pointer}"), "unsupported", message)
 }
 
 fn is_wrapped(value: &RawValue) -> bool {
@@ -202,8 +244,41 @@ mod tests {
         assert!(problem.message.contains("`params`"), "{}", problem.message);
         let problem = in_member(raw(r#""{\"3\": True}""#)).unwrap_err();
         assert!(problem.message.contains("True is Python"), "{}", problem.message);
-        for other in ["{}", "[]", r#"{"workflo":{}}"#, r#"{"prompt":"a cat"}"#, "7"] {
+        for other in ["{}", "[]", "[7]", r#""a cat""#, r#"{"workflo":{}}"#, r#"{"prompt":"a cat"}"#, "7"] {
             assert!(in_body(other, &["params"]).unwrap().is_none(), "{other}");
         }
+    }
+
+    /// Bug report 22.
+    #[test]
+    fn a_body_that_is_a_text_or_a_list_shows_the_right_one() {
+        let text = serde_json::to_string(&format!(r#"{{"workflow":{GRAPH}}}"#)).unwrap();
+        let bare = serde_json::to_string(GRAPH).unwrap();
+        for body in [
+            text,
+            bare,
+            format!("[{GRAPH}]"),
+            format!(r#"[{{"workflow":{GRAPH}}}]"#),
+            format!(r#"[{{"prompt":{GRAPH}}}]"#),
+        ] {
+            let problem = in_body(&body, &["params"]).unwrap_err();
+            assert_eq!((problem.pointer.as_str(), problem.code.as_str()), ("", "not_an_object"), "{body}");
+            assert!(problem.message.contains(r#"{"workflow": {"3""#), "{}", problem.message);
+        }
+    }
+
+    /// Bug report 22: outputs that were left out must not run all the same, and keys must not get lost.
+    #[test]
+    fn what_a_body_of_prompt_asks_for_is_not_lost() {
+        let targets = format!(r#"{{"prompt":{GRAPH},"partial_execution_targets":["3"]}}"#);
+        let problem = in_body(&targets, &[]).unwrap_err();
+        assert_eq!((problem.pointer.as_str(), problem.code.as_str()), ("/partial_execution_targets", "unsupported"));
+        assert_eq!(in_member(raw(&targets)).unwrap_err().code, "unsupported");
+        let all = format!(r#"{{"prompt":{GRAPH},"partial_execution_targets":null,"extra_data":{{"x":1}}}}"#);
+        let found = in_body(&all, &[]).unwrap().unwrap();
+        assert!(!found.warning.unwrap().message.contains("left out"));
+        let inner = format!(r#"{{"prompt":{GRAPH},"extra_data":{{"api_key_comfy_org":"comfyui-0000"}}}}"#);
+        let problem = in_member(raw(&inner)).unwrap_err();
+        assert!(problem.message.contains("extraData") && !problem.message.contains("0000"), "{}", problem.message);
     }
 }

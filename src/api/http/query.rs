@@ -48,6 +48,11 @@ impl Query {
         Err(ApiError::InvalidQuery(sentences.join("; ")))
     }
 
+    /// Returns the first of these names that is present.
+    pub(crate) fn first_of(&self, names: &[&'static str]) -> Option<&'static str> {
+        names.iter().find(|name| self.pairs.iter().any(|(given, _)| given == *name)).copied()
+    }
+
     /// Returns the value of `name`, which may be present once.
     pub(crate) fn one(&self, name: &str) -> Result<Option<&str>> {
         let mut values = self.pairs.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());

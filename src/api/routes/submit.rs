@@ -5,7 +5,7 @@
 use crate::{
     api::{
         ApiState,
-        bodies::parse_submission,
+        bodies::{SUBMISSION_MEMBERS, parse_submission},
         error::{ApiError, Result},
         http::{body, body_room::BodyBytes, envelope::Answer, page::PageItems, query::Query, strict_json},
     },
@@ -148,6 +148,10 @@ fn read(caller: &Caller, key: Option<IdempotencyKey>, bytes: &[u8]) -> Result<su
 
 /// Reads `dryRun`: `true`, `false`, or nothing.
 fn is_dry_run(query: &Query) -> Result<bool> {
+    if let Some(name) = query.first_of(&SUBMISSION_MEMBERS) {
+        let message = format!("`{name}` belongs into the body: {{\"workflow\": …, \"{name}\": …}}");
+        return Err(ApiError::InvalidQuery(message));
+    }
     query.only(&["dryRun"])?;
     match query.one("dryRun")? {
         None | Some("" | "false") => Ok(false),

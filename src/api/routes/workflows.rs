@@ -18,7 +18,7 @@ use crate::{
     problem::Problem,
     queue::{StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowRow},
     settings::limits::WORKFLOW_BODY_BYTES,
-    submit::version_number,
+    submit::{Publication, version_number},
     task::{Warning, WorkflowName, rfc3339},
 };
 use axum::{
@@ -177,7 +177,8 @@ pub(crate) async fn publish(
     let mut taken = state.bodies.of("");
     let bytes = body::read_large_json(request, WORKFLOW_BODY_BYTES, &mut taken).await?;
     let body = PublicationBody::parse(strict_json::check_submission(&bytes)?)?;
-    let publication = body.publication(expected_version(&headers, body.version())?)?;
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+    let publication = Publication { host, ..body.publication(expected_version(&headers, body.version())?)? };
     let (workflow, warnings) = Box::pin(state.submitter.publish(&name, publication)).await?;
     Ok(shown(workflow, body.warning().into_iter().chain(warnings).collect()))
 }

@@ -9,6 +9,11 @@ use crate::{
 use serde_json::value::RawValue;
 use std::cell::OnceCell;
 
+/// Number of choices of the same file name that a problem lists.
+const CANDIDATES_MAX: usize = 5;
+/// Number of choices that are searched.
+const CHOICES_MAX: usize = 10_000;
+
 /// A value to validate against several declarations, read at most once.
 pub(in crate::graph) struct Given<'v> {
     raw: &'v RawValue,
@@ -162,12 +167,25 @@ fn is_text(value: &RawValue) -> bool {
     value.get().starts_with('"')
 }
 
-/// Returns similar choices. Choices are JSON texts; users type them without quotes.
+/// Returns similar choices: those of the same file name in another folder, else those that are spelt alike. Choices are
+/// JSON texts; users type them without quotes.
 fn near_choices(wanted: Option<&str>, choices: &[String]) -> Vec<String> {
-    let plain = |text: &str| text.trim_matches('"').to_owned();
-    let found =
-        wanted.map(|wanted| suggest(&plain(wanted), choices.iter().map(|choice| plain(choice)))).unwrap_or_default();
+    let plain =
+        |json: &String| serde_json::from_str::<String>(json).unwrap_or_else(|_| json.trim_matches('"').to_owned());
+    let Some(wanted) = wanted.map(|wanted| plain(&wanted.to_owned())) else { return Vec::new() };
+    let choices: Vec<String> = choices.iter().take(CHOICES_MAX).map(plain).collect();
+    let name = file_name(&wanted).to_lowercase();
+    let is_same = |choice: &&String| !name.is_empty() && file_name(choice).to_lowercase() == name;
+    let mut found: Vec<String> = choices.iter().filter(is_same).take(CANDIDATES_MAX).cloned().collect();
+    if found.is_empty() {
+        found = suggest(&wanted, &choices);
+    }
     found.iter().map(|choice| clip(choice)).collect()
+}
+
+/// Returns what is behind the last separator of folders.
+fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
 #[cfg(test)]
@@ -251,6 +269,21 @@ mod tests {
         assert_refuses(&kind, "param_not_an_option", &[r#""512""#, r#""Euler""#, "513", "true", "null", "{}"]);
         assert_eq!(validated(&kind, r#""eular""#).unwrap_err().2, ["euler"]);
         assert_refuses(&Kind::Choice(Vec::new()), "param_not_an_option", &[r#""x""#]);
+    }
+
+    /// Bug report 13.
+    #[test]
+    fn a_file_in_another_folder_is_near() {
+        let kind =
+            Kind::Choice(vec![r#""SDXL\\base.safetensors""#.to_owned(), r#""sd15/other.safetensors""#.to_owned()]);
+        for (wanted, near) in [
+            (r#""base.safetensors""#, r"SDXL\base.safetensors"),
+            (r#""old/Base.safetensors""#, r"SDXL\base.safetensors"),
+            (r#""other.safetensors""#, "sd15/other.safetensors"),
+            (r#""sd15/othar.safetensors""#, "sd15/other.safetensors"),
+        ] {
+            assert_eq!(validated(&kind, wanted).unwrap_err().2, [near], "{wanted}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::{
     apply::Writer,
     options::{InlineFile, RemoteFile},
-    own_files::is_base64,
+    own_files::{is_base64, may_be_base64},
     value::{Remote, Value, ValueError, member},
 };
 use crate::{
@@ -148,7 +148,8 @@ impl Writer<'_> {
         let class = &self.workflow.node(place).class;
         let is_file = || raw_value::text(value).is_some_and(|text| is_base64(&text));
         value.get().starts_with('"')
-            && (value.get().starts_with(DATA_URI) || (value.get().len() >= BASE64_BYTES_MIN && is_file()))
+            && (value.get().starts_with(DATA_URI)
+                || ((value.get().len() >= BASE64_BYTES_MIN || may_be_base64(value.get())) && is_file()))
             && self.eligibility.as_ref().is_some_and(|eligibility| eligibility.takes_files(class, input))
     }
 
@@ -234,6 +235,7 @@ fn may_name_file(value: &RawValue) -> bool {
             is_url(&json[1..])
                 || json.starts_with(DATA_URI)
                 || json.len() >= BASE64_BYTES_MIN
+                || may_be_base64(json)
                 || json.len() == FILE_ID_BYTES
                 || PLACES.iter().any(|start| json[1..].starts_with(start))
         }

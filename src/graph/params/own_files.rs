@@ -5,8 +5,32 @@ use ::url::Url;
 
 /// Paths of files, each followed by a file id.
 const PATHS: [&str; 2] = ["upload/file/", "api/files/"];
-/// Shortest text that is taken for base64 without a `data:` prefix.
+/// Shortest text of any content that is taken for base64 without a `data:` prefix.
 const BASE64_CHARS_MIN: usize = 100;
+/// Shortest base64 of a file whose first bytes are known.
+const KNOWN_BASE64_CHARS_MIN: usize = 24;
+/// First bytes of files in base64: PNG, JPEG, GIF, RIFF (WebP, WAV), BMP, MP4 and kin, Matroska, MP3, FLAC, Ogg, glTF,
+/// PDF, TIFF, ZIP.
+const BASE64_STARTS: [&str; 18] = [
+    "iVBORw0KGgo",
+    "/9j/",
+    "_9j_",
+    "R0lGOD",
+    "UklGR",
+    "Qk0",
+    "AAAAGGZ0",
+    "AAAAHGZ0",
+    "AAAAIGZ0",
+    "AAAAFGZ0",
+    "GkXfo",
+    "SUQz",
+    "ZkxhQ",
+    "T2dnUw",
+    "Z2xURg",
+    "JVBERi",
+    "SUkqA",
+    "TU0AK",
+];
 
 /// Addresses under which files of this system are known.
 #[derive(Debug, Clone, Default)]
@@ -62,15 +86,25 @@ impl OwnFiles {
     }
 }
 
-/// Whether a text is a file itself: a data URI, or so much base64 that it cannot be a name.
+/// Whether a text is a file itself: a data URI, base64 that begins as a file does, or so much base64 that it cannot be a
+/// name. Line breaks between its lines do not count.
 pub(super) fn is_base64(text: &str) -> bool {
+    let text = text.trim();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=');
-    text.starts_with("data:") || (text.len() >= BASE64_CHARS_MIN && text.bytes().all(is_plain))
+    let is_known = BASE64_STARTS.iter().any(|start| text.starts_with(start));
+    let least = if is_known { KNOWN_BASE64_CHARS_MIN } else { BASE64_CHARS_MIN };
+    text.starts_with("data:")
+        || (text.len() >= least && text.bytes().all(|byte| is_plain(byte) || matches!(byte, b'\r' | b'\n')))
+}
+
+/// Whether the JSON of a text may be base64 that begins as a file does.
+pub(super) fn may_be_base64(json: &str) -> bool {
+    json.len() >= KNOWN_BASE64_CHARS_MIN + 2 && BASE64_STARTS.iter().any(|start| json[1..].starts_with(start))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FileId, OwnFiles, is_base64};
+    use super::{BASE64_CHARS_MIN, BASE64_STARTS, FileId, OwnFiles, is_base64};
 
     /// Bug reports 12 and 17.
     #[test]
@@ -109,5 +143,24 @@ mod tests {
     fn a_text_that_is_long_base64_is_no_name() {
         assert!(is_base64("data:image/png;base64,AA") && is_base64(&"iVBORw0KGgo=".repeat(20)));
         assert!(!is_base64("photo.png") && !is_base64(&"long name.png".repeat(20)) && !is_base64("iVBORw0KGgo="));
+    }
+
+    /// Bug reports 17 and 19.
+    #[test]
+    fn base64_of_a_small_file_is_known_by_its_first_bytes() {
+        let pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQ==";
+        assert!(
+            pixel.len() < BASE64_CHARS_MIN
+                && is_base64(pixel)
+                && is_base64(&format!("{}\n{}", &pixel[..40], &pixel[40..]))
+        );
+        for start in BASE64_STARTS {
+            assert!(is_base64(&format!("{start}{}", "A".repeat(24))), "{start}");
+        }
+        for name in
+            ["iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB.png", "UklGRg", "T2dnUw my voice recording of yesterday", "Qk0-final"]
+        {
+            assert!(!is_base64(name), "{name}");
+        }
     }
 }

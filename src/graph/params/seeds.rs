@@ -11,19 +11,44 @@ use serde_json::value::RawValue;
 /// Inputs for which `-1` and `"random"` request a drawn seed.
 pub(super) const SEED_INPUTS: [&str; 3] = ["seed", "noise_seed", "rand_seed"];
 
+/// Longest JSON of a value that requests a drawn seed, bytes.
+const REQUEST_BYTES_MAX: usize = 16;
+
 /// Whether an input of this name is a seed, regardless of its declaration.
 pub(in crate::graph) fn is_seed_name(input: &str) -> bool {
     SEED_INPUTS.contains(&input)
+}
+
+/// A value that requests a drawn seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SeedRequest {
+    /// `-1`, also as `-1.0` or as a text.
+    MinusOne,
+    /// `"random"`.
+    Word,
+}
+
+impl SeedRequest {
+    /// Reads a value; `None` if it is an ordinary one.
+    pub(super) fn read(value: &RawValue) -> Option<Self> {
+        let json = value.get();
+        let is_short = json.len() <= REQUEST_BYTES_MAX && json.starts_with(['-', '"']);
+        let inner = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(json);
+        match inner.trim() {
+            _ if !is_short => None,
+            "random" if inner.len() < json.len() => Some(Self::Word),
+            number => (number.parse() == Ok(-1.0_f64)).then_some(Self::MinusOne),
+        }
+    }
 }
 
 impl Writer<'_> {
     /// Returns the range to draw from if `value` requests any seed for a seed input. `-1` is an ordinary value if the
     /// input's declaration allows it.
     pub(super) fn requested_seed_range(&self, place: usize, input: &str, value: &RawValue) -> Option<(u64, u64)> {
-        let is_minus = match value.get() {
-            "-1" | "\"-1\"" => true,
-            "\"random\"" => false,
-            _ => return None,
+        let is_minus = match SeedRequest::read(value)? {
+            SeedRequest::MinusOne => true,
+            SeedRequest::Word => false,
         };
         self.seed_range(place, input).filter(|_| !is_minus || !self.takes_negative(place, input))
     }
@@ -50,8 +75,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Draws every seed that is `-1` in the graph although its declaration takes none below 0: exported graphs mean a
-    /// random one by that.
+    /// Draws every seed that is `-1` or `"random"` in the graph although its declaration takes none below 0: exported graphs
+    /// mean a random one by that.
     pub(super) fn draw_negative(&mut self, draw: &mut Draw<'_>, warnings: &mut Vec<Warning>) {
         if self.eligibility.is_none() {
             return;
@@ -59,19 +84,19 @@ impl Writer<'_> {
         let mut found = Vec::new();
         for (place, node) in self.workflow.nodes().enumerate() {
             for (input, value) in &node.inputs {
-                if value.get() == "-1"
+                if SeedRequest::read(value).is_some()
                     && !self.set.contains_key(&(place, input.as_str()))
                     && let Some((min, max)) = self.requested_seed_range(place, input, value)
                 {
-                    found.push((place, input.clone(), min, max));
+                    found.push((place, input.clone(), min, max, clip(value.get())));
                 }
             }
         }
-        for (place, input, min, max) in found {
+        for (place, input, min, max, was) in found {
             self.draw(place, &input, min, max, draw);
             if warnings.len() < WARNINGS_MAX {
                 let param = format!("{}.{}", self.workflow.node(place).id, clip(&input));
-                let message = format!("`{param}` was -1, which no instance takes: a random seed was drawn");
+                let message = format!("`{param}` was {was}, which no instance takes: a random seed was drawn");
                 warnings.push(Warning { code: "seed_drawn".to_owned(), message, param: Some(param) });
             }
         }
@@ -134,5 +159,24 @@ impl Writer<'_> {
             .as_ref()
             .and_then(|eligibility| eligibility.input(&self.workflow.node(place).class, input));
         declared.is_some_and(|declared| matches!(declared.kind, Kind::Int { min, .. } if min.is_none_or(|min| min < 0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SeedRequest;
+    use serde_json::value::RawValue;
+
+    /// Bug report 20.
+    #[test]
+    fn every_spelling_of_minus_one_requests_a_seed() {
+        let read = |json: &str| SeedRequest::read(serde_json::from_str::<&RawValue>(json).unwrap());
+        for json in ["-1", "-1.0", "-1e0", r#""-1""#, r#"" -1 ""#, r#""-1.0""#] {
+            assert_eq!(read(json), Some(SeedRequest::MinusOne), "{json}");
+        }
+        assert_eq!(read(r#""random""#), Some(SeedRequest::Word));
+        for json in ["1", "-2", "-1.5", "0", r#""""#, r#""-""#, r#""randomly""#, "null", "true", r#"["3",0]"#] {
+            assert_eq!(read(json), None, "{json}");
+        }
     }
 }

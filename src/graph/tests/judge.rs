@@ -212,14 +212,17 @@ fn a_problem_of_a_param_has_the_pointer_of_the_param() {
 /// Bug report 20.
 #[test]
 fn a_seed_of_minus_one_in_the_graph_is_drawn_with_a_warning() {
+    for seed in [json!(-1), json!(-1.0), json!("-1"), json!("random")] {
+        let graph = with(|graph| graph["3"]["inputs"]["seed"] = seed.clone());
+        let resolved = judged(&graph, &json!({}), false).unwrap();
+        assert_eq!(resolved.seeds[0].0, "3.seed", "{seed}");
+        assert_eq!(
+            (resolved.warnings[0].code.as_str(), resolved.warnings[0].param.as_deref()),
+            ("seed_drawn", Some("3.seed"))
+        );
+        assert!(!resolved.workflow.to_json().get().contains(&seed.to_string()));
+    }
     let graph = with(|graph| graph["3"]["inputs"]["seed"] = json!(-1));
-    let resolved = judged(&graph, &json!({}), false).unwrap();
-    assert_eq!(resolved.seeds[0].0, "3.seed");
-    assert_eq!(
-        (resolved.warnings[0].code.as_str(), resolved.warnings[0].param.as_deref()),
-        ("seed_drawn", Some("3.seed"))
-    );
-    assert!(!resolved.workflow.to_json().get().contains("-1"));
     let set = judged(&graph, &json!({"3.seed": 7}), false).unwrap();
     assert!(set.warnings.is_empty() && set.seeds.is_empty());
     let other = with(|graph| graph["3"]["inputs"]["steps"] = json!(-1));

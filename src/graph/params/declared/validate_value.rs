@@ -3,7 +3,7 @@
 
 use super::{Bound, Kind, Param};
 use crate::{
-    graph::params::value::ValueError,
+    graph::params::{seeds::SeedRequest, value::ValueError},
     json::raw_value,
     problem::{clip, suggest},
     task::FileId,
@@ -21,7 +21,7 @@ impl Param {
         if self.kind.is_file() {
             return self.validate_file(value);
         }
-        if self.kind == Kind::Integer && is_seed && SEED_REQUESTS.contains(&value.get()) {
+        if self.kind == Kind::Integer && is_seed && SeedRequest::read(value).is_some() {
             return Ok(None);
         }
         match self.kind {
