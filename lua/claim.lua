@@ -19,9 +19,13 @@ local FIRST_LOOK = 2
 -- Time after which a task that no other instance claimed may go to an instance that it should avoid.
 local AVOID_MS = 5000
 
+-- Maximum rank of a task in an early trial.
+local EARLY_RANK_MAX = 3
+
 local FIELDS = {
   'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'version', 'claimed', 'start_by', 'max_attempts',
-  'uncounted', 'excluded', 'queued', 'begun', 'only', 'revived', 'facts', 'workflow_hash', 'prefers', 'keys',
+  'uncounted', 'excluded', 'queued', 'begun', 'only', 'revived', 'facts', 'workflow_hash', 'prefers', 'keys', 'faulted', 'doubt',
+  'excused',
 }
 
 local function claim_reply(task, payload, now)
@@ -40,7 +44,8 @@ local function can_run(task)
   return not task.only or string.find(task.only, ',' .. instance .. ',', 1, true)
 end
 
-local last = redis.call('HMGET', instance_key(instance), 'token', 'nonce', 'last_task', 'last_attempt', 'disabled', 'trial_at')
+local last = redis.call('HMGET', instance_key(instance), 'token', 'nonce', 'last_task', 'last_attempt', 'disabled', 'trial_at',
+  'early_at', 'fault_at')
 if last[1] ~= token then
   return { 'fenced' }
 end
@@ -58,12 +63,14 @@ if last[2] == nonce then
   end
   return { 'nothing' }
 end
--- In quarantine it runs one task at a time, as a trial, once the delay has passed.
+-- In quarantine it runs one task at a time, as a trial, once the delay has passed. If nothing else is open, a task that no
+-- fault speaks against may be the trial earlier.
 local is_trial = last[6]
+local is_early = is_trial and tonumber(is_trial) > now
 slots = is_trial and 1 or slots
 if redis.call('HLEN', in_flight_key(instance)) >= slots
   or last[5]
-  or (is_trial and tonumber(is_trial) > now)
+  or (is_early and tonumber(last[7] or is_trial) > now)
   or (tonumber(claims_from or '') or 0) > now then
   return { 'nothing' }
 end
@@ -99,6 +106,26 @@ local function is_excluded(task)
   return string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
 end
 
+-- Rank of a task while the machine has not succeeded since its last fault (lib/fault_verdict.lua). Only a success tells a
+-- broken machine from bad tasks, so the first task of the lowest rank is taken: 0 = of a workflow that has completed
+-- before, 1 = not known, 2 = of a workflow that met a fault; 3 more if the task met one elsewhere, 4 if several; 7 = it
+-- failed here.
+local function suspicion(task)
+  if is_excluded(task) then
+    return 7
+  end
+  local workflow, own = task.workflow_hash, (task.faulted or task.doubt) and 3 or 0
+  if tonumber(task.excused or '0') > 1 then
+    own = 4
+  end
+  if not workflow then
+    return own + 1
+  elseif redis.call('EXISTS', root .. 'speeds-at:' .. workflow) == 1 then
+    return own
+  end
+  return own + 1 + redis.call('EXISTS', root .. 'faulty:' .. workflow)
+end
+
 -- Whether the task waits for an instance that it prefers: one with more memory, or where it has not failed yet.
 local function waits_for_preferred(task)
   local till, preferred = string.match(task.prefers or '', '^(%d+):(.*)$')
@@ -122,25 +149,31 @@ local function is_avoided(task)
 end
 
 local stale, found, payload, tag, is_last = {}, nil, nil, nil, nil
--- The first task that failed here before: it is the trial only if there is no other.
+local is_unproven, rank_max = last[8] or is_trial, is_early and EARLY_RANK_MAX or 7
+-- The first task of the lowest rank above 0.
 local fallback
 for _, candidate in ipairs(busy_lanes()) do
   local first, size, ineligible, heads = 0, math.min(window, FIRST_LOOK), 0, nil
   repeat
     heads = redis.call('ZRANGE', wait_key(candidate.lane), first, first + size - 1, 'WITHSCORES')
     for i = 1, #heads, 2 do
-      local task = read_task(heads[i], FIELDS)
+      local task, rank = read_task(heads[i], FIELDS), 0
       if not task or task.state ~= 'waiting' or task.lane ~= tostring(candidate.lane) then
         stale[#stale + 1] = { id = heads[i], lane = candidate.lane }
       elseif not can_run(task) then
         ineligible = ineligible + 1
       elseif is_overdue(task) or is_avoided(task) then
         -- Left to other instances, or to the janitor.
-      elseif is_trial and is_excluded(task) then
-        fallback = fallback or { task = task, tag = tonumber(heads[i + 1]) }
       else
-        payload = redis.call('GET', payload_key(task.id))
-        if payload then
+        rank = is_unproven and suspicion(task) or 0
+        payload = rank == 0 and redis.call('GET', payload_key(task.id))
+        if rank > 0 then
+          -- Beyond a window of suspect tasks there may be others.
+          ineligible = ineligible + (rank > 1 and 1 or 0)
+          if rank <= rank_max and (not fallback or rank < fallback.rank) then
+            fallback = { task = task, tag = tonumber(heads[i + 1]), rank = rank }
+          end
+        elseif payload then
           found, tag = task, tonumber(heads[i + 1])
           -- Then it may be the last task of its lane.
           is_last = #stale > 0 or (first == 0 and #heads == 2)

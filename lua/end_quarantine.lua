@@ -10,14 +10,9 @@ local instance, token = ARGV[1], ARGV[2]
 if token ~= '' and is_fenced(instance, token) then
   return { 'fenced' }
 end
-local now, was_quarantined = now_ms(), nil
-if token == '' then
-  was_quarantined = release_by_operator(instance, now)
-else
-  was_quarantined = end_quarantine(instance, now)
-  redis.call('HDEL', instance_key(instance), 'ended_at', 'trials')
-end
-if not was_quarantined then
+local now = now_ms()
+local release = token == '' and release_by_operator or release_restarted
+if not release(instance, now) then
   return { 'none' }
 end
 publish_instance(instance, now, true)

@@ -61,7 +61,7 @@ elseif task.state == 'claimed' then
 end
 if state == 'completed' and known[2] and tonumber(task.claimed or '0') >= tonumber(known[2]) then
   -- The machine works. A run that was claimed before its fault does not prove it.
-  if end_quarantine(instance, now) then
+  if prove_machine(instance, now) then
     publish_instance(instance, now, true)
   end
 elseif outcome == 'node_error' and task.doubt and task.doubt ~= instance then

@@ -83,7 +83,8 @@
 //! | an instance is cut off | nothing is repeated until `--gone-after`; if it returns with its queue within an hour, abandoned prompts are deleted from it |
 //! | an instance answers, but fails three runs in a row | it is paused for 1 s, then 2, 4 … 60 s (`phase` `suspect`) until a run succeeds |
 //! | a node raises, or the graph is invalid | the task fails at once, with the node and its message: it would fail on every instance. If the message does not say whose fault it is, another instance decides |
-//! | a GPU, a driver, a disk or a model file fails | the task runs elsewhere, and the attempt is not counted; the instance is quarantined until a trial, a restart or the operator ends it. A task that breaks two sound machines fails (`poison`) and blames neither |
+//! | a GPU, a driver, a disk or a model file fails | the task runs elsewhere, and the attempt is not counted; the instance is quarantined until a trial, a restart or the operator ends it. Two broken machines fail no task that a sound one can run |
+//! | tasks break machines that work | each fails (`poison`) on the third machine, or on all that can run it, and the machines are given back; the first trials are those of tasks that no fault speaks against (rules: `lua/lib/fault_verdict.lua`) |
 //! | an instance runs out of memory | its memory is freed; one more try, where there is more memory if possible |
 //! | a node is silent while its instance answers and shows it | it goes on, for `--silent-timeout`; one more try elsewhere, then it fails |
 //! | infrastructure fails in any other way | the attempt is retried, elsewhere if possible, with growing delays, up to `maxAttempts` times |

@@ -44,8 +44,8 @@ local function read_task(id, fields)
   fields = fields or {
     'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'version', 'tag', 'claimed', 'started', 'finished', 'retry_at',
     'start_by', 'max_attempts', 'uncounted', 'lost', 'files', 'excluded', 'attempts', 'last_end', 'settled_by', 'queued', 'begun',
-    'only', 'revived', 'error_type', 'workflow_hash', 'flow', 'batch', 'unlisted', 'held', 'faults', 'faulted', 'doubt',
-    'keys',
+    'only', 'revived', 'error_type', 'workflow_hash', 'flow', 'batch', 'unlisted', 'held', 'faults', 'faulted',
+    'faulted_at', 'excused', 'doubt', 'keys',
   }
   local values = redis.call('HMGET', task_key(id), unpack(fields))
   if not values[1] then

@@ -80,6 +80,7 @@
 //! | `narrowed` | ZSET | live ids restricted to some instances, by the time of the restriction |
 //! | `speeds`, `speeds-used` | HASH, ZSET | mean run time by workflow hash, and of all runs; hashes by last use |
 //! | `speeds-at:<workflow hash>` | HASH | mean run time by instance, at most 65; `nodes` = run times of its nodes |
+//! | `faulty:<workflow hash>` | STRING | a task of it met a machine's fault in the last hour: `1` = and is the cause, else `0` |
 //! | `index:<status or all>[:<owner>]` | ZSET | ids by created time |
 //! | `errors:<type>` | ZSET | failed ids by created time |
 //! | `flow:<status>:<workflow>`, `flows` | ZSET, SET | ids made from a published workflow by created time; workflows that have tasks |

@@ -27,7 +27,7 @@ pub struct DispatcherSettings {
     /// Time after which an instance in quarantine gets a task as a trial
     ///
     /// An instance is quarantined when its GPU, driver, disk or model files fail. The time doubles after each trial that
-    /// fails, up to 1 h. A restart of the instance, or the operator, ends the quarantine at once. At least 1s.
+    /// fails, up to 1 h. If no other instance is open, a task that has not failed yet is tried after a twentieth of it. A restart of the instance, or the operator, ends the quarantine at once. At least 1s.
     #[arg(long, env = "SHUZHIREN_TRIAL_AFTER", default_value = "60s", value_parser = duration, value_name = "DURATION")]
     pub trial_after: Duration,
     /// Time limit of a request to an instance (downloads: of each read)

@@ -16,6 +16,7 @@ pub mod early_outputs;
 pub mod eligibility;
 pub mod ending_metrics;
 pub mod enqueue_batcher;
+pub mod fault_verdict;
 mod faults;
 pub mod feed_events;
 pub mod files;
@@ -82,6 +83,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         early_outputs::ALL,
         retries::ALL,
         quarantine::ALL,
+        fault_verdict::ALL,
         revive::ALL,
         node_keys::ALL,
         cancel::ALL,

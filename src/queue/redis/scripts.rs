@@ -83,7 +83,7 @@ scripts! {
     LoginFailed = "#!lua flags=allow-oom" "login_failed" [];
     Memory = "#!lua flags=no-writes" "memory" [];
     Nack = "#!lua flags=allow-oom" "nack" ["events" "indexes" "end_task" "attempts" "register_file" "files"];
-    NodeFault = "#!lua flags=allow-oom" "node_fault" ["events" "indexes" "end_task" "attempts" "quarantine" "register_file" "files" "give_back"];
+    NodeFault = "#!lua flags=allow-oom" "node_fault" ["events" "indexes" "end_task" "attempts" "quarantine" "fault_verdict" "register_file" "files" "give_back"];
     OrphanObjects = "#!lua flags=allow-oom" "orphan_objects" ["register_file" "files"];
     OrphanPromptAdd = "#!lua flags=allow-oom" "orphan_prompt_add" [];
     OrphanPrompts = "#!lua flags=no-writes" "orphan_prompts" [];

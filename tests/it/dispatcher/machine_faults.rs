@@ -117,7 +117,7 @@ async fn an_unexplained_failure_of_the_only_instance_is_final_and_says_so() {
 
 /// A graph that breaks every machine does not quarantine the fleet. What it made before is its partial result.
 #[tokio::test]
-async fn a_graph_that_breaks_machines_fails_on_the_second() {
+async fn a_graph_that_breaks_machines_fails_on_the_third() {
     let stack = Stack::start(3, 1).await;
     let mut bad = raises("CUDA error: device-side assert triggered", "torch.AcceleratorError");
     bad["2"] = json!({"class_type": "TestSteps", "inputs": {"steps": 1, "seconds": 0.2}});
@@ -126,7 +126,7 @@ async fn a_graph_that_breaks_machines_fails_on_the_second() {
     bad["1"]["inputs"]["image"] = json!(["4", 0]);
     let id = stack.client.submit(json!({"workflow": bad})).await;
     let task = stack.client.wait_ended(&id).await;
-    assert_eq!((&task["error"]["type"], &task["attempt"]), (&json!("poison"), &json!(2)), "{task}");
+    assert_eq!((&task["error"]["type"], &task["attempt"]), (&json!("poison"), &json!(3)), "{task}");
     assert!(task["error"]["message"].as_str().unwrap().contains("device-side assert"), "{task}");
     let files = task["result"]["files"].as_array().unwrap();
     assert!(
@@ -135,6 +135,40 @@ async fn a_graph_that_breaks_machines_fails_on_the_second() {
     );
     stack.wait_instances_up(3).await;
     attempts_of_completed(&stack, &submit_many(&stack, 3).await).await;
+}
+
+/// Four tasks that break their machines, ahead of a good one, on a fleet of two. Neither the number of bad graphs nor the
+/// number of their tasks stops the fleet for long.
+async fn bad_tasks_do_not_stop_the_fleet(bad: Vec<Value>) {
+    let stack = Stack::start_with(2, 1, &[("SHUZHIREN_TRIAL_AFTER", "20s")]).await;
+    let mut ids = Vec::new();
+    for workflow in bad {
+        ids.push(stack.client.submit(json!({"workflow": workflow})).await);
+    }
+    let good = stack.client.submit(json!({"workflow": workflow::quick(1)})).await;
+    let task = stack.client.wait_ended(&good).await;
+    assert_eq!(task["status"], "completed", "{task}\n{}", stack.log());
+    for id in &ids {
+        let task = stack.client.wait_ended(id).await;
+        assert_eq!(task["error"]["type"], "poison", "{task}\n{}", stack.log());
+        assert!(task["error"]["message"].as_str().unwrap().contains("device lost"), "{task}");
+        assert!(task["attempts"].as_array().unwrap().len() <= 3, "{task}");
+    }
+    for sim in &stack.sims {
+        wait_phase(&stack, sim, "up").await;
+    }
+}
+
+#[tokio::test]
+async fn different_bad_graphs_do_not_stop_a_fleet() {
+    let bad = |node: u32| json!({node.to_string(): raises("CUDA error: device lost", "torch.AcceleratorError")["1"]});
+    bad_tasks_do_not_stop_the_fleet((1..=4).map(bad).collect()).await;
+}
+
+#[tokio::test]
+async fn one_bad_graph_that_is_submitted_often_does_not_stop_a_fleet() {
+    let bad = |_| raises("CUDA error: device lost", "torch.AcceleratorError");
+    bad_tasks_do_not_stop_the_fleet((0..8).map(bad).collect()).await;
 }
 
 /// The only instance is quarantined: tasks wait, and say why. A trial ends it; so do the operator and a restart.

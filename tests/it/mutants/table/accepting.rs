@@ -94,7 +94,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("claim", " or first >= WINDOWS_MAX * window", "", "tasks_of_other_instances_do_not_hide_an_eligible_one"),
     mutant("lib/accept", "{ 'files', 'only',", "{ 'files',", "a_task_runs_only_on_eligible_instances"),
     mutant("claim", "'+inf') > 1", "'+inf') > 0", "the_only_instance_is_not_avoided"),
-    mutant("claim", "      if payload then", "      if true then", "a_task_whose_payload_is_lost_fails"),
+    mutant("claim", "elseif payload then", "elseif true then", "a_task_whose_payload_is_lost_fails"),
     mutant("claim", "first + size - 1", "-1", "a_window_of_one_examines_only_the_head"),
     guarded("claim", "leave_lane(found.id, found.lane)\n", "", "a_task_runs_from_enqueue_to_finish"),
     guarded(
