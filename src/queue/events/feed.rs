@@ -4,7 +4,7 @@
 use crate::{
     event::Event,
     queue::{
-        Queue, Result,
+        Error, Queue, Result,
         redis::{connection::Purpose, link::Supervised, recheck::Fitness, script_call::with_timeout},
     },
 };
@@ -28,6 +28,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Messages buffered for a slow reader; more become a gap.
 const BACKLOG_MAX: usize = 16_384;
+/// Time limit of the answer that proves a subscription.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Pause before a failed subscription is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -76,7 +78,7 @@ impl Queue {
         let changes = connection.changes();
         let client = connection.client();
         let received = client.message_rx();
-        let subscribed = with_timeout(client.subscribe(channel.clone())).await;
+        let subscribed = subscribe_proved(&connection, &client, &channel).await;
         let fitness = Arc::clone(self.fitness());
         fitness.note_subscription(&subscribed);
         subscribed?;
@@ -119,6 +121,16 @@ impl Feed {
     }
 }
 
+/// Subscribes, and asks with a PING whether the server did: fred does not wait for the answer to SUBSCRIBE, and drops a
+/// refusal. A connection in subscriber mode answers a PING with an array.
+async fn subscribe_proved(connection: &Supervised, client: &Client, channel: &str) -> Result<()> {
+    with_timeout(client.subscribe(channel.to_owned())).await?;
+    match with_timeout(connection.ping(ANSWER_MAX)).await? {
+        Value::Array(_) => Ok(()),
+        _ => Err(Error::Refused(format!("SUBSCRIBE to the channel {channel} was denied"))),
+    }
+}
+
 impl Subscription {
     async fn run(mut self, client: Client, received: broadcast::Receiver<Message>) {
         // The client is kept with its messages: without it, they would end before the change is seen.
@@ -145,11 +157,10 @@ impl Subscription {
         }
     }
 
-    /// Subscribes after a change of the connection. This changes nothing if the subscription exists. That it does is
-    /// proved by the answers to the supervisor's PING, which differ in subscriber mode.
+    /// Subscribes after a change of the connection. This changes nothing if the subscription exists.
     async fn subscribe(&self, client: &Client) {
         loop {
-            let subscribed = with_timeout(client.subscribe(self.channel.clone())).await;
+            let subscribed = subscribe_proved(&self.connection, client, &self.channel).await;
             self.fitness.note_subscription(&subscribed);
             let Err(error) = subscribed else { return };
             if self.changes.has_changed().unwrap_or(true) {

@@ -3,9 +3,9 @@
 use super::{installation::Installation, script_call::ScriptCaller, scripts::Verb};
 use crate::queue::{Error, Result};
 
-/// Words of the errors about a command that this user may not run or the server does not know.
+/// Words of the errors about a command, key or channel that this user may not use, or a command that the server does not know.
 const DENIED: [&str; 5] =
-    ["can't run this command", "Unknown Redis command", "unknown command", "no permissions to run", "NOPERM"];
+    ["executing the script can't", "Unknown Redis command", "unknown command", "no permissions to run", "NOPERM"];
 
 /// Tries every command. Returns the denied ones as a sentence; `None` if there are none.
 pub(crate) async fn denied_commands(caller: &ScriptCaller) -> Result<Option<String>> {
@@ -72,6 +72,7 @@ mod tests {
         for words in [
             "ERR The user executing the script can't run this command or subcommand",
             "ERR Unknown Redis command called",
+            "ERR The user executing the script can't access at least one of the keys mentioned in the command",
         ] {
             let error = Error::Corrupt(format!("{words} script: 9c, on @user_script:3."));
             let named = at_start(name_command(error, script));

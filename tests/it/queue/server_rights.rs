@@ -80,6 +80,17 @@ fn a_denied_command_is_named_and_the_documented_rights_are_enough() {
             let is_named = refused.to_string().to_lowercase().contains(&denied[1..]);
             assert!(matches!(refused, Error::Unusable(_)) && is_named, "{denied}: {refused:?}");
         }
+        // fred answers a subscription itself: only the server knows that it was denied.
+        for rules in [["+@all", "-subscribe", "&*"], ["+@all", "resetchannels", "&other"]] {
+            raw.run(&[["ACL", "SETUSER", "h", "on", ">right", "~*"].as_slice(), &rules].concat());
+            let queue = connect(&at(format!("redis://h:right@127.0.0.1:{port}"), Durability::Local)).await;
+            let refused = match queue {
+                Ok(queue) => queue.feed().await.unwrap_err(),
+                Err(refused) => refused,
+            };
+            let refused = refused.to_string();
+            assert!(["SUBSCRIBE", "command PUBLISH"].iter().any(|name| refused.contains(name)), "{rules:?}: {refused}");
+        }
         let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/README.md")).unwrap();
         let line = guide.lines().find(|line| line.starts_with("ACL SETUSER")).unwrap().replace("{shuzhiren}", "{test}");
         raw.run(&line.split(' ').collect::<Vec<_>>());
