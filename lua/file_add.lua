@@ -38,5 +38,6 @@ local object = register_file(id, kind, record, task, sha256, size, tostring(now)
 if owner ~= '' then
   redis.call('HSET', file_key(id), 'owner', owner)
   redis.call('HINCRBY', root .. 'upload-bytes', owner, size)
+  add_upload_name(owner, record, id)
 end
 return { 'done', object }

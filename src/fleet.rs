@@ -244,6 +244,9 @@ pub struct InstanceReport {
     /// Time at which the catalog was read last, Unix ms of the dispatcher's own clock: only shown to people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catalog_read_ms: Option<u64>,
+    /// Content hash of the names of the files in its input folder; `None` = unknown, or too many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_files: Option<String>,
     /// Time of the last successful check, Unix ms of Redis; 0 = never.
     pub last_heartbeat_ms: u64,
     /// Its absence, while it does not respond.

@@ -22,10 +22,53 @@ local function release_object(object)
   redis.call('HINCRBY', root .. 'totals', 'stored', '-' .. facts[2])
 end
 
+-- Ids kept of the uploads of one name.
+local NAMESAKES_MAX = 8
+
+-- The field of `upload-names` for an upload with this record; nil for a record that cannot be read.
+local function upload_name(owner, record)
+  local is_read, facts = pcall(cjson.decode, record)
+  return is_read and type(facts) == 'table' and facts.filename and owner .. '\n' .. facts.filename or nil
+end
+
+-- Returns the ids of a name without `id`, the latest first.
+local function namesakes(field, id)
+  local ids = {}
+  for other in string.gmatch(redis.call('HGET', root .. 'upload-names', field) or '', '[^,]+') do
+    if other ~= id then
+      ids[#ids + 1] = other
+    end
+  end
+  return ids
+end
+
+local function add_upload_name(owner, record, id)
+  local field = upload_name(owner, record)
+  if not field then
+    return
+  end
+  local ids = namesakes(field, id)
+  table.insert(ids, 1, id)
+  redis.call('HSET', root .. 'upload-names', field, table.concat(ids, ',', 1, math.min(#ids, NAMESAKES_MAX)))
+end
+
+local function remove_upload_name(owner, record, id)
+  local field = upload_name(owner, record)
+  if not field then
+    return
+  end
+  local ids = namesakes(field, id)
+  if #ids == 0 then
+    redis.call('HDEL', root .. 'upload-names', field)
+  else
+    redis.call('HSET', root .. 'upload-names', field, table.concat(ids, ','))
+  end
+end
+
 -- Removes a file from the registry, and its object with the last file that needs it. If its task has ended, marks the
 -- output there as gone.
 local function drop_file(file, now)
-  local entry = redis.call('HMGET', file_key(file), 'object', 'kind', 'size', 'task', 'owner')
+  local entry = redis.call('HMGET', file_key(file), 'object', 'kind', 'size', 'task', 'owner', 'record')
   redis.call('DEL', file_key(file), root .. 'uses:' .. file)
   for _, kind in ipairs({ 'all', 'upload', 'output' }) do
     redis.call('ZREM', root .. 'files:' .. kind, file)
@@ -40,6 +83,9 @@ local function drop_file(file, now)
   -- Uploads of earlier releases have no owner here, and do not count.
   if entry[5] and redis.call('HINCRBY', root .. 'upload-bytes', entry[5], '-' .. entry[3]) <= 0 then
     redis.call('HDEL', root .. 'upload-bytes', entry[5])
+  end
+  if entry[5] then
+    remove_upload_name(entry[5], entry[6], file)
   end
   -- Entries of earlier releases, which had no objects, are not counted in `totals`; such a file is its own object.
   local object = entry[1] or file

@@ -28,8 +28,10 @@ mod workflow;
 mod workflow_hash;
 
 pub use budget::{Budget, BudgetLimits, Exhausted};
-pub use catalog::{Catalog, FleetCatalog, Member, Spellings};
-pub use params::{Declared, InlineFile, Options, OwnFiles, Published, RemoteFile, Resolved, publish, resolve, schema};
+pub use catalog::{Catalog, FleetCatalog, InputFiles, Member, Spellings};
+pub use params::{
+    Declared, InlineFile, Options, OwnFiles, Published, RemoteFile, Resolved, UploadNames, publish, resolve, schema,
+};
 pub use workflow::Workflow;
 
 /// Limits of a graph.

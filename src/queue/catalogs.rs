@@ -7,14 +7,27 @@ use std::time::Duration;
 
 /// Lifetime of a catalog since it was last stored. Dispatchers store the catalogs of their instances again in time.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// Lifetime of the names of an instance's files. They change often, and are stored again at each read, every half an hour
+/// or sooner.
+const FILES_KEPT: Duration = Duration::from_secs(2 * 3_600);
 
 impl Queue {
     /// Stores a catalog's JSON under the hash of its content (64 lowercase hex digits). Storing it again renews its
     /// lifetime.
     pub async fn put_catalog(&self, hash: &str, json: &str) -> Result<()> {
+        self.put_text(hash, json, KEPT).await
+    }
+
+    /// Stores the names of an instance's files as [`Self::put_catalog`] does, for a shorter time. [`Self::catalog`] reads
+    /// them.
+    pub async fn put_input_files(&self, hash: &str, json: &str) -> Result<()> {
+        self.put_text(hash, json, FILES_KEPT).await
+    }
+
+    async fn put_text(&self, hash: &str, json: &str, kept: Duration) -> Result<()> {
         let packed = Value::Bytes(compression::pack_text(json)?.into());
         let key = self.root().catalog(checked(hash)?);
-        self.set_for(KEPT, key, packed).await
+        self.set_for(kept, key, packed).await
     }
 
     /// Asks the dispatchers to read the catalogs of their instances again.

@@ -215,6 +215,18 @@ impl Queue {
         }
     }
 
+    /// Returns the uploads of `owner` with each of these names, the latest first. Of many with one name only the latest
+    /// are known.
+    pub async fn uploads_named(&self, owner: &str, names: &[String]) -> Result<Vec<Vec<FileId>>> {
+        let fields = names.iter().map(|name| format!("{owner}\n{name}").into());
+        let args = std::iter::once(self.root().upload_names().into()).chain(fields).collect();
+        let found: Vec<Option<String>> = self.command("HMGET", args).await?;
+        let ids = |joined: Option<String>| {
+            joined.unwrap_or_default().split(',').filter_map(|id| id.parse().ok()).collect::<Vec<FileId>>()
+        };
+        Ok(found.into_iter().map(ids).collect())
+    }
+
     /// Returns one page of files, newest first, and the total.
     pub async fn files(&self, kind: Option<FileKind>, offset: u64, limit: u64) -> Result<(u64, Vec<FileRecord>)> {
         let kind = kind.map_or("all", FileKind::as_str);

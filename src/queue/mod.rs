@@ -94,12 +94,13 @@
 //! | `strays:<id>` | ZSET | orphan prompts that may still reach the instance, by time |
 //! | `leases`, `dispatchers` | ZSET | instance, dispatcher by deadline |
 //! | `disabled` | SET | disabled instances |
-//! | `catalog:<hash>` | STRING | node catalog of instances of one kind, zstd of JSON; their reports name it |
+//! | `catalog:<hash>` | STRING | node catalog of instances of one kind, or names of the files of one, zstd of JSON; their reports name it |
 //! | `config` | HASH | `document`, `version` of the fleet |
 //! | `file:<id>`, `files:<kind or all>` | HASH, ZSET | stored files |
 //! | `content:<sha256>`, `object:<id>` | STRING, HASH | object in the store with these bytes; number of files that need it |
 //! | `totals` | HASH | bytes by kind of file; objects and their bytes |
 //! | `upload-bytes` | HASH | bytes of uploads by owner |
+//! | `upload-names` | HASH | `owner`, line break, `filename` → ids of the latest uploads of that name, the latest first |
 //! | `payload-bytes` | HASH | bytes of large payloads of pending and running tasks: `task:<id>`, `owner-of:<id>`, `owner:<owner>`, `all` |
 //! | `uses:<file>`, `held:<file>` | SET | live tasks, published versions (`name@3`) that need a file |
 //! | `made:<task>`, `orphans` | SET, ZSET | outputs of a task; objects to delete |

@@ -3,7 +3,7 @@
 use crate::{
     clock::unix_ms,
     fleet::InstanceView,
-    graph::{Catalog, FleetCatalog, Member},
+    graph::{Catalog, FleetCatalog, InputFiles, Member},
     queue::{Queue, Result},
     task::InstanceId,
 };
@@ -26,6 +26,8 @@ const ASK_INTERVAL: Duration = Duration::from_secs(10);
 const REFRESH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Interval of looks for the new catalogs.
 const REFRESH_POLL: Duration = Duration::from_millis(150);
+/// Text of the names of files that are kept of all instances, bytes; the files of the others count as unknown.
+const FILES_BYTES_MAX: usize = 16 << 20;
 /// Distinct catalogs; an instance with another one counts as unknown.
 const CATALOGS_MAX: usize = 64;
 
@@ -58,15 +60,23 @@ struct Cached {
     /// Time of the last read, successful or not.
     read_at: Option<Instant>,
     catalogs: HashMap<String, Arc<Catalog>>,
+    files: HashMap<String, KnownFiles>,
     /// Time at which each enabled instance that responds was read last, Unix ms.
     read_ms: HashMap<InstanceId, u64>,
 }
+
+/// Names of the files of an instance, and the bytes of their text.
+type KnownFiles = (Arc<InputFiles>, usize);
 
 /// Result of one read.
 struct Members {
     instances: Vec<InstanceId>,
     members: Vec<Member>,
     catalogs: HashMap<String, Arc<Catalog>>,
+    /// Files by content hash.
+    files: HashMap<String, KnownFiles>,
+    /// Files of the instances that respond.
+    files_of: HashMap<InstanceId, Option<Arc<InputFiles>>>,
     read_ms: HashMap<InstanceId, u64>,
 }
 
@@ -164,13 +174,14 @@ impl CatalogCache {
         let mut cached = self.lock();
         cached.read_at = Some(Instant::now());
         match read {
-            Ok(Members { instances, members, catalogs, read_ms }) => {
-                let catalog = FleetCatalog::new(members);
+            Ok(Members { instances, members, catalogs, files, files_of, read_ms }) => {
+                let catalog = FleetCatalog::new(members).with_input_files(files_of);
                 // The same content stays the same snapshot, and keeps what was derived from it.
                 if cached.snapshot.instances != instances || !cached.snapshot.catalog.is_same(&catalog) {
                     cached.snapshot = Arc::new(FleetSnapshot { instances, catalog });
                 }
                 cached.catalogs = catalogs;
+                cached.files = files;
                 cached.read_ms = read_ms;
             }
             Err(error) => tracing::debug!(%error, "catalogs of the fleet not read"),
@@ -182,7 +193,11 @@ impl CatalogCache {
         let targets = queue.config().await?.targets();
         let ids: Vec<InstanceId> = targets.iter().map(|target| target.id.clone()).collect();
         let statuses = queue.instances(&ids).await?;
-        let cached = self.lock().catalogs.clone();
+        let (cached, cached_files) = {
+            let cached = self.lock();
+            (cached.catalogs.clone(), cached.files.clone())
+        };
+        let (mut files, mut files_of) = (HashMap::<String, KnownFiles>::new(), HashMap::new());
         let mut catalogs: HashMap<String, Arc<Catalog>> = HashMap::new();
         let (mut members, mut read_ms) = (Vec::with_capacity(targets.len()), HashMap::new());
         for (target, status) in targets.iter().zip(&statuses) {
@@ -198,11 +213,28 @@ impl CatalogCache {
                 }
             }
             let is_alive = view.enabled && view.alive;
+            let hash = status.as_ref().and_then(|status| status.report.input_files.as_ref());
+            if let Some(hash) = hash.filter(|hash| !files.contains_key(*hash)) {
+                let bytes: usize = files.values().map(|(_, bytes)| bytes).sum();
+                let known = match cached_files.get(hash) {
+                    Some(known) => Some(known.clone()),
+                    None if bytes > FILES_BYTES_MAX => None,
+                    None => queue
+                        .catalog(hash)
+                        .await?
+                        .and_then(|json| InputFiles::from_json(&json).map(|files| (Arc::new(files), json.len()))),
+                };
+                files.extend(known.map(|known| (hash.clone(), known)));
+            }
+            let known = hash.and_then(|hash| files.get(hash)).map(|(files, _)| files.clone());
+            if is_alive || known.is_some() {
+                files_of.insert(target.id.clone(), known);
+            }
             if let Some(at) = status.as_ref().and_then(|status| status.report.catalog_read_ms).filter(|_| is_alive) {
                 read_ms.insert(target.id.clone(), at);
             }
             members.push(Member { instance: target.id.clone(), is_alive, catalog });
         }
-        Ok(Members { instances: ids, members, catalogs, read_ms })
+        Ok(Members { instances: ids, members, catalogs, files, files_of, read_ms })
     }
 }

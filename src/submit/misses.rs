@@ -6,7 +6,8 @@ use crate::{problem::Problem, task::Warning};
 use std::time::Duration;
 
 /// Codes of problems that a new list may solve, with what to do if the instance has it all the same.
-const CODES: [(&str, &str); 5] = [
+const CODES: [(&str, &str); 6] = [
+    ("input_file_unknown", "to send the name all the same give it in `params` as {\"$force\": name}"),
     ("param_not_an_option", "to send it all the same write {\"$force\": value}"),
     ("value_not_offered", "to send it all the same give it in `params` as {\"$force\": value}"),
     ("class_unknown", "a node that was just installed is seen once its instance has restarted"),
@@ -26,7 +27,10 @@ pub(super) fn is_miss(planned: &Result<Plan>) -> bool {
 
 /// Whether a warning would not be there if an instance offered more.
 pub(super) fn warns_of_miss(warnings: &[Warning]) -> bool {
-    warnings.iter().any(|warning| warning.code == OUTPUT_IGNORED && warning.message.contains("no instance offers"))
+    warnings.iter().any(|warning| {
+        warning.code == OUTPUT_IGNORED
+            && (warning.message.contains("no instance offers") || warning.message.contains("no such input file"))
+    })
 }
 
 /// Whether a problem would not be there if an instance offered more.

@@ -5,7 +5,7 @@ use super::{
     catalog_cache::FleetSnapshot,
     enqueue::{pack, refuse_too_large},
     expand::Expansion,
-    files::{CheckedFiles, IncomingFiles, access},
+    files::{CheckedFiles, IncomingFiles, access, upload_names},
     misses,
     published_workflow::{self, PublishedWorkflow},
     submission::OwnedSubmission,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock,
     fetch::Fetcher,
-    graph::{Budget, OwnFiles},
+    graph::{Budget, OwnFiles, UploadNames},
     problem::{Problem, Problems},
     queue::{PackedTask, StoredWorkflow},
     settings::limits::{BATCH_BYTES_MAX, BATCH_TEXT_BYTES_MAX},
@@ -55,6 +55,7 @@ struct Resolving {
     published: Option<Arc<StoredWorkflow>>,
     fleet: Arc<FleetSnapshot>,
     own: OwnFiles,
+    uploads: Arc<UploadNames>,
     fetcher: Fetcher,
     file_bytes_max: u64,
     purpose: Purpose,
@@ -90,12 +91,20 @@ impl Plan {
             published: published.clone(),
             fleet: submitter.catalogs.current().await,
             own: submitter.own.clone().with_host(request.host.as_deref()),
+            uploads: Arc::default(),
             fetcher: submitter.fetcher.clone(),
             file_bytes_max: submitter.files.bytes_max(),
             purpose,
         };
         refuse_too_much_text(submission, resolving.text_bytes())?;
         let mut planned = resolving.clone().run(submitter).await;
+        // Names of files that may be uploads are looked up once, all together, and only then.
+        let names = resolving.uploads.wanted();
+        if !names.is_empty() && may_be_resolved(&planned) {
+            resolving.uploads =
+                Arc::new(upload_names::look_up(&submitter.queue, &request.caller.username, names).await?);
+            planned = resolving.clone().run(submitter).await;
+        }
         if misses::is_miss(&planned) {
             let fleet = submitter.catalogs.refreshed().await;
             if !Arc::ptr_eq(&fleet, &resolving.fleet) {
@@ -135,7 +144,7 @@ impl Resolving {
     fn resolve(&self, budget: &Budget) -> Result<Plan> {
         let submission = &self.request.submission;
         let published = self.published.as_deref().map(PublishedWorkflow::new).transpose()?;
-        let template = Template::new(submission, published.as_ref(), (&self.fleet, &self.own), budget)?;
+        let template = Template::new(submission, published.as_ref(), (&self.fleet, &self.own, &self.uploads), budget)?;
         let single = Expansion::single();
         let expansion = submission.expansion.as_ref().unwrap_or(&single);
         // A dry run packs its tasks, too, if they may turn out to be too large.
@@ -200,6 +209,11 @@ impl Resolved {
         self.file_uses += draft.files.len();
         draft
     }
+}
+
+/// Whether resolving again may end in another way: it ended with tasks, or with problems.
+fn may_be_resolved(planned: &Result<Plan>) -> bool {
+    matches!(planned, Ok(_) | Err(Error::InvalidWorkflow(_) | Error::InvalidParams(_)))
 }
 
 /// Refuses a start time that has passed.

@@ -2,7 +2,7 @@
 
 use super::{Result, catalog_cache::FleetSnapshot, published_workflow::PublishedWorkflow, submission::OwnedSubmission};
 use crate::{
-    graph::{self, Budget, GraphLimits, InlineFile, OwnFiles, RemoteFile, Resolved, Workflow},
+    graph::{self, Budget, GraphLimits, InlineFile, OwnFiles, RemoteFile, Resolved, UploadNames, Workflow},
     problem::Problem,
     settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
     task::{FileInput, InstanceId, Warning, WorkflowVersion, png_info},
@@ -26,6 +26,7 @@ pub(super) struct Template<'a> {
     png_info: Option<Box<RawValue>>,
     fleet: &'a FleetSnapshot,
     own: &'a OwnFiles,
+    uploads: &'a UploadNames,
     budget: &'a Budget,
 }
 
@@ -72,7 +73,7 @@ impl<'a> Template<'a> {
     pub(super) fn new(
         submission: &'a OwnedSubmission,
         published: Option<&'a PublishedWorkflow<'a>>,
-        (fleet, own): (&'a FleetSnapshot, &'a OwnFiles),
+        (fleet, own, uploads): (&'a FleetSnapshot, &'a OwnFiles, &'a UploadNames),
         budget: &'a Budget,
     ) -> Result<Self> {
         let text = published.map_or(&submission.workflow, |published| &published.workflow.graph);
@@ -80,7 +81,7 @@ impl<'a> Template<'a> {
             Workflow::read_within(text, GRAPH_LIMITS, &fleet.catalog, budget).map_err(super::Error::InvalidWorkflow)?;
         let editor = published.and_then(|published| published.workflow.editor.as_deref());
         let png_info = png_info(submission.png_info.as_deref(), editor);
-        Ok(Self { submission, published, text, workflow, conversion, png_info, fleet, own, budget })
+        Ok(Self { submission, published, text, workflow, conversion, png_info, fleet, own, uploads, budget })
     }
 
     /// Puts params into the graph. Returns the task, and the files that come with it.
@@ -100,6 +101,7 @@ impl<'a> Template<'a> {
             is_publishing: false,
             pool: Some(&self.fleet.catalog),
             own: Some(self.own),
+            uploads: Some(self.uploads),
             budget: self.budget,
         };
         let Resolved { workflow, files, inline, remote, seeds, mapped, mut warnings, eligible, needs } =

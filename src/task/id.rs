@@ -81,6 +81,14 @@ impl FileId {
     pub fn new() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// Reads an id in any spelling of a UUID: capitals, without dashes, in braces. For people's input; [`FromStr`] is
+    /// strict.
+    pub fn from_spelling(text: &str) -> Option<Self> {
+        let id = Uuid::try_parse(text.trim()).ok()?;
+        // Other 32 hex digits are names, such as hashes.
+        (id.get_version_num() == 4).then_some(Self(id))
+    }
 }
 
 impl Default for FileId {

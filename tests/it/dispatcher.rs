@@ -11,6 +11,7 @@ mod http_proxy;
 mod inputs;
 mod machine_faults;
 mod models;
+mod named_files;
 mod orphan_files;
 mod orphan_prompts;
 mod other_clients;

@@ -102,10 +102,12 @@ impl Cursor {
 async fn admit(instance: &Instance, catalog: &Arc<Catalog>, tasks: &[(TaskId, u64)]) -> queue::Result<()> {
     let ids: Vec<TaskId> = tasks.iter().map(|(id, _)| *id).collect();
     let mut fitting = Vec::new();
+    let files = instance.catalog.input_files();
     for (id, task) in ids.iter().zip(instance.queue().tasks(&ids).await?) {
         let (Some(task), Some(payload)) = (task, instance.queue().payload(*id).await?) else { continue };
         let Some(workflow) = Workflow::from_stored(&payload.workflow) else { continue };
-        if workflow.fits(catalog, &task.facts.warnings) {
+        let has_files = || files.as_ref().is_none_or(|(_, files)| workflow.has_files(catalog, files));
+        if workflow.fits(catalog, &task.facts.warnings) && has_files() {
             fitting.push(*id);
         }
         // A large graph takes a millisecond; other tasks of this thread must run in between.

@@ -5,7 +5,7 @@ use super::state::Instance;
 use crate::{
     backoff::Backoff,
     dispatcher::shared::jitter,
-    graph::{Catalog, Spellings},
+    graph::{Catalog, InputFiles, Spellings},
 };
 use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
@@ -92,21 +92,31 @@ async fn read(instance: &Instance) -> Result<(), String> {
     let _permit = instance.shared.catalog_permit(listed.len()).await;
     let parsed = tokio::task::spawn_blocking(move || {
         let mut catalog = Catalog::parse(&listed)?;
+        let files = InputFiles::parse(&listed);
         drop(listed);
         if let Some(replacements) = replacements {
             catalog.add_replaced(&replacements);
         }
         let json = catalog.to_json();
         let hash = format!("{:x}", Sha256::digest(&json));
-        Some((hash, json, Spellings::of(&catalog)))
+        let files = files.map(|files| (files.to_json(), files));
+        let files = files.map(|(json, files)| (format!("{:x}", Sha256::digest(&json)), json, files));
+        Some((hash, json, Spellings::of(&catalog), files))
     });
-    let Some((hash, json, spellings)) = parsed.await.map_err(|error| error.to_string())? else {
+    let Some((hash, json, spellings, files)) = parsed.await.map_err(|error| error.to_string())? else {
         return Err("/object_info is not a ComfyUI catalog, or has too many values".to_owned());
     };
     if json.len() > BYTES_MAX {
         return Err(format!("catalog has {} bytes, more than {BYTES_MAX}", json.len()));
     }
     instance.queue().put_catalog(&hash, &json).await.map_err(|error| error.to_string())?;
-    instance.set_catalog(hash, spellings, began);
+    let files = match files {
+        Some((hash, json, files)) => {
+            instance.queue().put_input_files(&hash, &json).await.map_err(|error| error.to_string())?;
+            Some((hash, files))
+        }
+        None => None,
+    };
+    instance.set_catalog(hash, spellings, files, began);
     Ok(())
 }

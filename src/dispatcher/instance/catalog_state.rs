@@ -1,6 +1,10 @@
 //! The catalog of an instance, its nodes and models, as last read.
 
-use crate::{clock::unix_ms, dispatcher::shared::lock, graph::Spellings};
+use crate::{
+    clock::unix_ms,
+    dispatcher::shared::lock,
+    graph::{InputFiles, Spellings},
+};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -23,6 +27,8 @@ struct CatalogRead {
     /// Time of the read, Unix ms: only shown to people.
     read_ms: u64,
     spellings: Arc<Spellings>,
+    /// Names of its files with their content hash; `None` = too many.
+    files: Option<(String, Arc<InputFiles>)>,
 }
 
 impl KnownCatalog {
@@ -41,6 +47,11 @@ impl KnownCatalog {
         lock(&self.last).as_ref().map(|seen| seen.spellings.clone())
     }
 
+    /// Returns the names of its files with their content hash, if they are known.
+    pub(crate) fn input_files(&self) -> Option<(String, Arc<InputFiles>)> {
+        lock(&self.last).as_ref().and_then(|seen| seen.files.clone())
+    }
+
     /// Whether the catalog was read after `since`, and the instance cannot have restarted since the read.
     pub(crate) fn was_read_after(&self, since: Instant) -> bool {
         lock(&self.last).as_ref().and_then(|seen| seen.at).is_some_and(|at| at > since)
@@ -52,9 +63,16 @@ impl KnownCatalog {
     }
 
     /// Records a read that began at `began`. Returns true if the catalog changed.
-    pub(crate) fn set(&self, hash: String, spellings: Spellings, began: Instant) -> bool {
-        let read =
-            CatalogRead { hash: hash.clone(), at: Some(began), read_ms: unix_ms(), spellings: Arc::new(spellings) };
+    pub(crate) fn set(
+        &self,
+        hash: String,
+        spellings: Spellings,
+        files: Option<(String, InputFiles)>,
+        began: Instant,
+    ) -> bool {
+        let files = files.map(|(hash, files)| (hash, Arc::new(files)));
+        let (spellings, read_ms) = (Arc::new(spellings), unix_ms());
+        let read = CatalogRead { hash: hash.clone(), at: Some(began), read_ms, spellings, files };
         lock(&self.last).replace(read).is_none_or(|before| before.hash != hash)
     }
 

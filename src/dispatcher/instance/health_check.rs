@@ -94,6 +94,7 @@ async fn report(
             device: probe.and_then(|probe| probe.device.clone()),
             catalog: instance.catalog.hash(),
             catalog_read_ms: instance.catalog.read_ms(),
+            input_files: instance.catalog.input_files().map(|(hash, _)| hash),
             last_heartbeat_ms: match remaining {
                 Some(_) => unix_ms,
                 None => reported.as_ref().map_or(0, |report| report.last_heartbeat_ms),

@@ -16,7 +16,7 @@ use crate::{
         shared::{Shared, lock},
     },
     fleet::{HealthCheck, Target},
-    graph::Spellings,
+    graph::{InputFiles, Spellings},
     queue::{InFlight, Lease, Queue},
     task::{Attempt, TaskId},
 };
@@ -266,8 +266,14 @@ impl Instance {
     }
 
     /// Sets the current catalog, read at `began`, and wakes the parts that use it.
-    pub(crate) fn set_catalog(&self, hash: String, spellings: Spellings, began: Instant) {
-        let is_new = self.catalog.set(hash, spellings, began);
+    pub(crate) fn set_catalog(
+        &self,
+        hash: String,
+        spellings: Spellings,
+        files: Option<(String, InputFiles)>,
+        began: Instant,
+    ) {
+        let is_new = self.catalog.set(hash, spellings, files, began);
         // The report names the catalog and its age.
         self.wake.health_check.notify_one();
         if is_new {

@@ -96,6 +96,24 @@ impl Input {
         Some(format!("{name}.{example}"))
     }
 
+    /// Whether it, or one that it brings, takes files.
+    pub(super) fn has_file_input(&self) -> bool {
+        self.is_upload
+            || match &self.kind {
+                Kind::Dynamic(variants) => {
+                    variants.iter().flat_map(|variant| &variant.inputs).any(|(_, input)| input.has_file_input())
+                }
+                Kind::Growing(growing) => growing.socket.has_file_input(),
+                Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text => false,
+                Kind::Choice(_) | Kind::Open => false,
+            }
+    }
+
+    /// Whether it takes a file whose name its own list shows.
+    pub(in crate::graph) fn lists_files(&self) -> bool {
+        self.is_upload && !self.is_remote
+    }
+
     /// Counts the values that it holds in memory.
     pub(super) fn value_count(&self, each: usize) -> usize {
         each + match &self.kind {

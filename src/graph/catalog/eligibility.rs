@@ -6,6 +6,7 @@ use crate::{
     task::InstanceId,
 };
 use serde_json::value::RawValue;
+use std::collections::HashSet;
 
 /// A requirement that not every instance meets.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub(in crate::graph) struct Eligibility<'p> {
     pool: &'p FleetCatalog,
     fits: Vec<bool>,
     needs: Vec<Need>,
+    /// Instances that have the files it names; `None` = all.
+    only: Option<HashSet<InstanceId>>,
     budget: &'p Budget,
 }
 
@@ -43,7 +46,7 @@ pub(in crate::graph) enum ClassPresence {
 
 impl<'p> Eligibility<'p> {
     pub(in crate::graph) fn new(pool: &'p FleetCatalog, budget: &'p Budget) -> Self {
-        Self { pool, fits: vec![true; pool.groups.len()], needs: Vec::new(), budget }
+        Self { pool, fits: vec![true; pool.groups.len()], needs: Vec::new(), only: None, budget }
     }
 
     pub(in crate::graph) fn pool(&self) -> &'p FleetCatalog {
@@ -158,15 +161,30 @@ impl<'p> Eligibility<'p> {
     /// # Errors
     /// The needs, if no instance meets all of them.
     pub(in crate::graph) fn finish(self) -> Result<Option<Vec<InstanceId>>, Vec<Need>> {
-        if self.fits.iter().all(|&fits| fits) {
+        if self.fits.iter().all(|&fits| fits) && self.only.is_none() {
             return Ok(None);
         }
         let fitting = self.pool.groups.iter().zip(&self.fits).filter(|(_, fits)| **fits);
-        let fitting: Vec<InstanceId> = fitting.flat_map(|(group, _)| group.instances.iter().cloned()).collect();
+        let has_files = |instance: &&InstanceId| self.only.as_ref().is_none_or(|only| only.contains(*instance));
+        let fitting = fitting.flat_map(|(group, _)| group.instances.iter().filter(has_files));
+        let fitting: Vec<InstanceId> = fitting.cloned().collect();
         match (fitting.is_empty(), self.pool.unknown.is_empty()) {
             (false, _) => Ok(Some(fitting)),
             (true, false) => Ok(Some(self.pool.unknown.clone())),
             (true, true) => Err(self.needs),
+        }
+    }
+
+    /// Narrows to these instances, which have a file.
+    pub(in crate::graph) fn require_instances(&mut self, instances: &[InstanceId], what: impl FnOnce() -> String) {
+        self.budget.spend(1 + instances.len());
+        match &mut self.only {
+            Some(only) => only.retain(|one| instances.contains(one)),
+            None => self.only = Some(instances.iter().cloned().collect()),
+        }
+        if self.needs.len() < NEEDS_MAX {
+            let at = instances.iter().take(INSTANCES_SHOWN).cloned().collect();
+            self.needs.push(Need { what: what(), at });
         }
     }
 

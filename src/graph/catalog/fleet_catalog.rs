@@ -1,8 +1,11 @@
 //! The catalogs of all instances, grouped by content.
 
-use super::{Catalog, Class};
+use super::{Catalog, Class, InputFiles};
 use crate::task::InstanceId;
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// An instance of the config, with its catalog if that is known.
 #[derive(Debug, Clone)]
@@ -21,6 +24,10 @@ pub struct FleetCatalog {
     pub(super) groups: Vec<Group>,
     /// Alive instances without a known catalog.
     pub(super) unknown: Vec<InstanceId>,
+    /// Files in the input folders of the alive instances; `None` = not known. Empty = no instance was asked.
+    pub(super) files: HashMap<InstanceId, Option<Arc<InputFiles>>>,
+    /// Classes with an input that takes files.
+    pub(super) file_classes: HashSet<String>,
 }
 
 /// Instances with the same catalog.
@@ -43,7 +50,12 @@ impl FleetCatalog {
             };
             match pool.groups.iter_mut().find(|group| Arc::ptr_eq(&group.catalog, &catalog)) {
                 Some(group) => group.instances.push(instance),
-                None => pool.groups.push(Group { catalog, instances: vec![instance] }),
+                None => {
+                    let takes_files = |class: &Class| class.inputs.values().any(super::Input::has_file_input);
+                    let classes = catalog.classes().filter(|(_, class)| takes_files(class));
+                    pool.file_classes.extend(classes.map(|(name, _)| name.clone()));
+                    pool.groups.push(Group { catalog, instances: vec![instance] });
+                }
             }
         }
         pool

@@ -122,7 +122,16 @@ impl FleetCatalog {
         let same = |(one, other): (&super::fleet_catalog::Group, &super::fleet_catalog::Group)| {
             std::sync::Arc::ptr_eq(&one.catalog, &other.catalog) && one.instances == other.instances
         };
+        let same_files = |(instance, files): (&InstanceId, &Option<std::sync::Arc<super::InputFiles>>)| {
+            other.files.get(instance).is_some_and(|others| match (files, others) {
+                (Some(files), Some(others)) => std::sync::Arc::ptr_eq(files, others),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            })
+        };
         self.unknown == other.unknown
+            && self.files.len() == other.files.len()
+            && self.files.iter().all(same_files)
             && self.groups.len() == other.groups.len()
             && self.groups.iter().zip(&other.groups).all(same)
     }

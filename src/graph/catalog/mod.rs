@@ -8,6 +8,7 @@ mod choices;
 mod dynamic;
 mod eligibility;
 mod fleet_catalog;
+mod input_files;
 mod link_types;
 mod listing;
 mod literal;
@@ -21,6 +22,8 @@ pub(super) use choices::Range;
 pub(super) use dynamic::{Chosen, Growing, Variant};
 pub(super) use eligibility::{ClassPresence, Eligibility, Need};
 pub use fleet_catalog::{FleetCatalog, Member};
+pub use input_files::InputFiles;
+pub(super) use input_files::{Offer, plain_name};
 pub(super) use node_check::Issue;
 pub use spellings::Spellings;
 pub(super) use validate::{Given, Mismatch};
@@ -100,6 +103,9 @@ pub(super) struct Input {
     /// Declared with `image_upload` or similar: takes the name of an uploaded file.
     #[serde(rename = "u", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_upload: bool,
+    /// Whether the list of an upload input is read from elsewhere, so that it is not known here.
+    #[serde(rename = "v", default, skip_serializing_if = "std::ops::Not::not")]
+    is_remote: bool,
     /// URLs in the list of an upload input: values of the list, not files to be fetched.
     #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
     urls: Vec<String>,

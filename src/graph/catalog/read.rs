@@ -157,6 +157,7 @@ pub(super) fn input(spec: &RawValue, is_required: bool, depth: usize) -> Input {
         is_required,
         is_seed: is_set("control_after_generate"),
         is_upload,
+        is_remote: is_upload && is_set("remote"),
         urls,
         hints: hints(&options, is_upload || is_set("remote")),
         first: first_choice(&kind, list.or_else(|| member(&options, "options"))),

@@ -2,8 +2,8 @@
 
 use super::{
     address::Assignment,
-    options::{BASE, FILES_MAX, InlineFile, Options, RemoteFile, Resolved},
-    own_files::OwnFiles,
+    files::{OwnFiles, UploadNames},
+    options::{BASE, FILES_MAX, InlineFile, Options, RemoteFile, Resolved, WARNINGS_MAX},
     value::{Value, ValueError},
 };
 use crate::{
@@ -13,7 +13,10 @@ use crate::{
     task::{FileInput, Warning},
 };
 use serde_json::value::RawValue;
-use std::collections::{HashMap, HashSet};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+};
 
 const NO_SUCH_INPUT: &str = "param_no_such_input";
 
@@ -27,6 +30,12 @@ pub(super) struct Writer<'a> {
     /// Inputs that params will set: those of a workflow that is being published.
     pub(super) open: HashSet<(usize, String)>,
     pub(super) own: Option<&'a OwnFiles>,
+    /// The uploads of the caller.
+    pub(super) uploads: Option<&'a UploadNames>,
+    /// Whether the graph is a published one.
+    pub(super) is_published: bool,
+    /// Warnings about files.
+    pub(super) notes: RefCell<Vec<Warning>>,
     pub(super) is_strict: bool,
     pub(super) is_publishing: bool,
     /// The instances that can run it; `None` = no catalog is known.
@@ -49,6 +58,9 @@ impl<'a> Writer<'a> {
             set: HashMap::new(),
             open: HashSet::new(),
             own: options.own,
+            uploads: options.uploads,
+            is_published: options.declared.is_some(),
+            notes: RefCell::default(),
             is_strict: options.is_strict,
             is_publishing: options.is_publishing,
             eligibility: options
@@ -119,8 +131,10 @@ impl<'a> Writer<'a> {
     pub(super) fn finish(
         mut self,
         mapped: Vec<(String, String)>,
-        warnings: Vec<Warning>,
+        mut warnings: Vec<Warning>,
     ) -> Result<Resolved, Vec<Problem>> {
+        let left = WARNINGS_MAX.saturating_sub(warnings.len());
+        warnings.extend(self.notes.take().into_iter().take(left));
         let count = self.files.len() + self.inline.len() + self.remote.len();
         if count > FILES_MAX {
             let message = format!("{count} files are used, at most {FILES_MAX} are allowed");
@@ -153,24 +167,9 @@ impl<'a> Writer<'a> {
         }
         if let Value::Plain(raw) = value
             && !is_forced
-            && let Some(file_id) = self.own_file(place, input, raw)
+            && let Some(file) = self.plain_file(place, input, raw)
         {
-            self.add_file(place, input, file_id);
-            return Ok(());
-        }
-        if let Value::Plain(raw) = value
-            && !is_forced
-            && let Some(remote) = self.link_to_file(place, input, raw)
-        {
-            self.add_remote_file(place, input, assignment.pointer.clone(), remote);
-            return Ok(());
-        }
-        if let Value::Plain(raw) = value
-            && !is_forced
-            && self.is_file_itself(place, input, raw)
-        {
-            let file = (raw.to_owned(), assignment.pointer.clone());
-            self.add_inline_text(place, input, file);
+            self.put_file(place, input, (raw, assignment.pointer.clone()), file);
             return Ok(());
         }
         match value {
@@ -187,6 +186,10 @@ impl<'a> Writer<'a> {
                 self.workflow.put(place, input, link.to_owned());
             }
             Value::File(file_id) => self.add_file(place, input, file_id),
+            Value::Named(name) => {
+                let file = self.file_of_name(place, input, &name)?;
+                self.put_file(place, input, (&assignment.value, assignment.pointer.clone()), file);
+            }
             Value::Remote(remote) => self.add_remote_file(place, input, assignment.pointer.clone(), remote),
             Value::Inline { directive, base64, filename } => {
                 let node_id = self.workflow.node(place).id.clone();

@@ -1,10 +1,18 @@
 //! Values that are files, in params and in the graph: stored files (`$file`), files at URLs (`$url`, or a URL for an
 //! input that takes files), and assets of ComfyUI's API v2.
 
+mod names;
+mod own_files;
+mod upload_names;
+
+pub(super) use names::UNKNOWN_FILE;
+pub use own_files::OwnFiles;
+pub(super) use own_files::is_base64;
+pub use upload_names::UploadNames;
+
 use super::{
     apply::Writer,
     options::{InlineFile, RemoteFile},
-    own_files::{is_base64, may_be_base64},
     value::{Remote, Value, ValueError, member},
 };
 use crate::{
@@ -13,6 +21,7 @@ use crate::{
     problem::{Problem, clip},
     task::{FileId, FileInput},
 };
+use own_files::may_be_base64;
 use serde_json::value::RawValue;
 
 /// Member that marks an asset: `{"__type":"core/ASSET","info":{"id","hash"?,"file_path"?}}`, as the SDKs of API v2
@@ -28,8 +37,6 @@ const DATA_URI: &str = "\"data:";
 const LINK_BYTES_MAX: usize = 2_000;
 /// Shortest JSON text that may be base64 without a prefix.
 const BASE64_BYTES_MIN: usize = 102;
-/// Length of the JSON text of a file id.
-const FILE_ID_BYTES: usize = 38;
 /// Starts of other texts that may name a file of ours.
 const PLACES: [&str; 4] = ["/", "s3://", "upload/file/", "api/files/"];
 /// Directives allowed in `params` only: a graph holds its values literally, and files inside a request are stored
@@ -43,8 +50,10 @@ pub(super) fn stored<'p>(argument: &RawValue) -> Result<Value<'p>, ValueError> {
         // A link of ours; one of others is fetched, as by `$url`.
         return Ok(Value::Remote(Remote { url: url.clone(), sha256: None, filename: None }));
     }
-    let id = text.and_then(|id| id.parse().ok()).map(Value::File);
-    id.ok_or_else(|| ValueError::bad("`$file` takes the fileId of an upload, e.g. {\"$file\":\"3f0c…\"}"))
+    let Some(text) = text else {
+        return Err(ValueError::bad("`$file` takes the fileId of an upload, e.g. {\"$file\":\"3f0c…\"}"));
+    };
+    Ok(FileId::from_spelling(&text).map_or(Value::Named(text), Value::File))
 }
 
 /// Parses `{"$url":"https://…","sha256"?:"<64 hex digits>","filename"?:"a.png"}`.
@@ -81,7 +90,7 @@ pub(super) fn asset<'p>(members: &[(String, &'p RawValue)]) -> Result<Value<'p>,
         return Err(ValueError::bad("an asset is {\"__type\":\"core/ASSET\",\"info\":{\"id\":\"<fileId>\"}}"));
     };
     let text = |name: &str| member(&info, name).and_then(raw_value::text);
-    if let Some(file_id) = text("id").and_then(|id| id.parse().ok()) {
+    if let Some(file_id) = text("id").and_then(|id| FileId::from_spelling(&id)) {
         return Ok(Value::File(file_id));
     }
     let Some(url) = text("url") else {
@@ -92,24 +101,45 @@ pub(super) fn asset<'p>(members: &[(String, &'p RawValue)]) -> Result<Value<'p>,
 }
 
 impl Writer<'_> {
-    /// Returns the URL in the text of an input that takes files.
-    pub(super) fn link_to_file(&self, place: usize, input: &str, value: &RawValue) -> Option<Remote> {
-        if !is_url(value.get().strip_prefix('"')?) {
-            return None;
+    /// Returns the file that a plain value stands for in an input that takes files; `None` if it is an ordinary value.
+    pub(super) fn plain_file(&self, place: usize, input: &str, value: &RawValue) -> Option<PlainFile> {
+        let class = &self.workflow.node(place).class;
+        let eligibility = self.eligibility.as_ref()?;
+        let takes_files = || eligibility.pool().has_file_inputs(class) && eligibility.takes_files(class, input);
+        match value.get().as_bytes().first() {
+            Some(b'{') if takes_files() => return self.object_file(place, input, value),
+            Some(b'"') if takes_files() => {}
+            _ => return None,
         }
-        let (eligibility, url) = (self.eligibility.as_ref()?, raw_value::text(value)?);
-        let is_link = eligibility.takes_file_at(&self.workflow.node(place).class, input, &url);
-        is_link.then_some(Remote { url, sha256: None, filename: None })
+        if is_file_itself(value) {
+            return Some(PlainFile::Inline);
+        }
+        let text = raw_value::text(value).filter(|_| value.get().len() <= LINK_BYTES_MAX)?;
+        let own_file = || self.own.and_then(|own| own.file_at(&text));
+        if let Some(file_id) = FileId::from_spelling(&text).or_else(own_file) {
+            return Some(PlainFile::Stored(file_id));
+        }
+        if eligibility.takes_file_at(class, input, &text) {
+            return Some(PlainFile::Remote(Remote { url: text, sha256: None, filename: None }));
+        }
+        if is_url(&text) { None } else { self.named_upload(place, input, &text) }
     }
 
-    /// Returns the file of ours that the text of an input that takes files names.
-    pub(super) fn own_file(&self, place: usize, input: &str, value: &RawValue) -> Option<FileId> {
-        let class = &self.workflow.node(place).class;
-        let takes_files = || self.eligibility.as_ref().is_some_and(|eligible| eligible.takes_files(class, input));
-        if !value.get().starts_with('"') || value.get().len() > LINK_BYTES_MAX || !takes_files() {
-            return None;
+    /// Puts a file into an input; `value` is what stood for it.
+    pub(super) fn put_file(
+        &mut self,
+        place: usize,
+        input: &str,
+        (value, pointer): (&RawValue, String),
+        file: PlainFile,
+    ) {
+        match file {
+            PlainFile::Stored(file_id) => self.add_file(place, input, file_id),
+            PlainFile::Remote(remote) => self.add_remote_file(place, input, pointer, remote),
+            PlainFile::Inline => self.add_inline_text(place, input, (value.to_owned(), pointer)),
+            PlainFile::OnInstance(name) => self.workflow.put(place, input, raw_value::quote(&name)),
+            PlainFile::Pending => self.workflow.put(place, input, RawValue::NULL.to_owned()),
         }
-        self.own?.file_at(&raw_value::text(value)?)
     }
 
     /// Adds a file that is the text of an input itself.
@@ -143,16 +173,6 @@ impl Writer<'_> {
         self.workflow.put(place, input, RawValue::NULL.to_owned());
     }
 
-    /// Whether the text of an input that takes file names is a whole file (`data:image/png;base64,…`).
-    pub(super) fn is_file_itself(&self, place: usize, input: &str, value: &RawValue) -> bool {
-        let class = &self.workflow.node(place).class;
-        let is_file = || raw_value::text(value).is_some_and(|text| is_base64(&text));
-        value.get().starts_with('"')
-            && (value.get().starts_with(DATA_URI)
-                || ((value.get().len() >= BASE64_BYTES_MIN || may_be_base64(value.get())) && is_file()))
-            && self.eligibility.as_ref().is_some_and(|eligibility| eligibility.takes_files(class, input))
-    }
-
     /// Collects the files referenced in the graph itself, and refuses directives that are allowed in params only.
     pub(super) fn collect_own_files(&mut self) {
         let mut found = Vec::new();
@@ -160,9 +180,10 @@ impl Writer<'_> {
             if !self.budget.spend(1 + node.inputs.len()) {
                 return;
             }
+            let takes_files = self.eligibility.as_ref().is_some_and(|known| known.pool().has_file_inputs(&node.class));
             for (input, value) in &node.inputs {
                 let own = || self.own(place, input, value);
-                if may_name_file(value)
+                if (raw_value::is_object(value) || (takes_files && value.get().starts_with('"')))
                     && self.budget.spend_text(value.get().len())
                     && !self.set.contains_key(&(place, input.as_str()))
                     && let Some(own) = own()
@@ -175,9 +196,7 @@ impl Writer<'_> {
             let node_id = self.workflow.node(place).id.clone();
             let pointer = child_pointer(&child_pointer(&child_pointer("/workflow", &node_id), "inputs"), &input);
             match own {
-                Ok(GraphFile::Stored(file_id)) => self.add_file(place, &input, file_id),
-                Ok(GraphFile::Inline(value)) => self.add_inline_text(place, &input, (value, pointer)),
-                Ok(GraphFile::Remote(remote)) => self.add_remote_file(place, &input, pointer, remote),
+                Ok((value, file)) => self.put_file(place, &input, (&value, pointer), file),
                 Err((code, message)) => {
                     self.problems.push(Problem::unfit(pointer, code, message).at_node(&node_id).at_input(&input));
                 }
@@ -188,17 +207,9 @@ impl Writer<'_> {
     /// Returns the file that a value of the graph stands for; `None` if it is an ordinary value.
     fn own(&self, place: usize, input: &str, value: &RawValue) -> Option<Result<GraphFile, (&'static str, String)>> {
         let address = || format!("{}.{}", clip(&self.workflow.node(place).id), clip(input));
-        if let Some(file_id) = self.own_file(place, input, value) {
-            return Some(Ok(GraphFile::Stored(file_id)));
-        }
-        if let Some(remote) = self.link_to_file(place, input, value) {
-            return Some(Ok(GraphFile::Remote(remote)));
-        }
-        if self.is_file_itself(place, input, value) {
-            return Some(Ok(GraphFile::Inline(value.to_owned())));
-        }
-        let members = raw_value::members(value)?;
-        if let Some((name, _)) = members.iter().find(|(name, _)| FOR_PARAMS.contains(&name.as_str())) {
+        let members = raw_value::members(value);
+        let directive = members.iter().flatten().find(|(name, _)| FOR_PARAMS.contains(&name.as_str()));
+        if let Some((name, _)) = directive {
             let message = format!(
                 "`{name}` is not taken inside of the graph: give `params` {{\"{0}\": {{\"{name}\": …}}}}; if the object itself is \
                  meant, {{\"{0}\": {{\"$literal\": …}}}}",
@@ -206,39 +217,47 @@ impl Writer<'_> {
             );
             return Some(Err(("workflow_bad_directive", message)));
         }
-        let is_asset = member(&members, TYPE).and_then(raw_value::text).is_some_and(|kind| kind == ASSET);
-        if !is_asset && !members.iter().any(|(name, _)| name == "$file" || name == "$url") {
-            return None;
-        }
-        match Value::read(value) {
-            Ok(Value::File(file_id)) => Some(Ok(GraphFile::Stored(file_id))),
-            Ok(Value::Remote(remote)) => Some(Ok(GraphFile::Remote(remote))),
-            // No other value has these prefixes.
-            Ok(_) => None,
-            Err(error) => Some(Err(("workflow_bad_file", error.message))),
-        }
+        let is_named = members.as_ref().is_some_and(|members| {
+            let is_asset = member(members, TYPE).and_then(raw_value::text).is_some_and(|kind| kind == ASSET);
+            is_asset || members.iter().any(|(name, _)| name == "$file" || name == "$url")
+        });
+        let file = if is_named {
+            match Value::read(value) {
+                Ok(Value::File(file_id)) => Ok(PlainFile::Stored(file_id)),
+                Ok(Value::Named(name)) => self.file_of_name(place, input, &name),
+                Ok(Value::Remote(remote)) => Ok(PlainFile::Remote(remote)),
+                // No other value has these prefixes.
+                Ok(_) => return None,
+                Err(error) => Err(error),
+            }
+        } else {
+            Ok(self.plain_file(place, input, value)?)
+        };
+        Some(match file {
+            Ok(file) => Ok((value.to_owned(), file)),
+            Err(error) => Err(("workflow_bad_file", error.message)),
+        })
     }
 }
 
-/// A file referenced in the graph itself.
-enum GraphFile {
+/// A value of the graph, and the file that it stands for.
+type GraphFile = (Box<RawValue>, PlainFile);
+
+/// A file that a plain value stands for.
+pub(super) enum PlainFile {
     Stored(FileId),
-    Inline(Box<RawValue>),
     Remote(Remote),
+    /// The text itself, in base64.
+    Inline,
+    /// A file that the instances have.
+    OnInstance(String),
+    /// An upload whose name is to be looked up: the graph will be resolved again.
+    Pending,
 }
 
-/// Whether a value may name a file; a cheap test, so that most values are not parsed.
-fn may_name_file(value: &RawValue) -> bool {
+/// Whether a text is a whole file (`data:image/png;base64,…`).
+fn is_file_itself(value: &RawValue) -> bool {
     let json = value.get();
-    match json.as_bytes().first() {
-        Some(b'"') => {
-            is_url(&json[1..])
-                || json.starts_with(DATA_URI)
-                || json.len() >= BASE64_BYTES_MIN
-                || may_be_base64(json)
-                || json.len() == FILE_ID_BYTES
-                || PLACES.iter().any(|start| json[1..].starts_with(start))
-        }
-        first => first == Some(&b'{'),
-    }
+    let is_file = || raw_value::text(value).is_some_and(|text| is_base64(&text));
+    json.starts_with(DATA_URI) || ((json.len() >= BASE64_BYTES_MIN || may_be_base64(json)) && is_file())
 }

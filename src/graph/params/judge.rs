@@ -4,7 +4,7 @@
 //! An output that cannot run beside one that can is a warning, `output_ignored`; without any valid output, or if the
 //! check is strict, every finding is a problem. Nodes that no output needs are not judged: no instance validates them.
 
-use super::{apply::Writer, check_against_fleet::unread, options::WARNINGS_MAX};
+use super::{apply::Writer, check_against_fleet::unread, files::UNKNOWN_FILE, options::WARNINGS_MAX};
 use crate::{
     graph::{
         Workflow,
@@ -40,7 +40,7 @@ impl Writer<'_> {
         let judged = output_places(&self.workflow, |class| eligibility.is_output(class) || lacks_class(class));
         let reached = if judged.is_empty() { vec![true; nodes] } else { sources.reached(&judged) };
         self.budget.spend(2 * nodes);
-        let (mut findings, mut partials) = (Vec::new(), Vec::new());
+        let (mut findings, mut partials, mut files) = (Vec::new(), Vec::new(), Vec::new());
         for place in (0..nodes).filter(|&place| reached[place]) {
             if self.budget.is_over() {
                 return;
@@ -50,7 +50,9 @@ impl Writer<'_> {
             let refused = verdict.refused.into_iter().filter(|issue| !self.is_spared(place, issue));
             findings.extend(refused.map(|issue| Finding { place, issue }));
             partials.extend(verdict.partial.into_iter().map(|partial| (place, partial)));
+            files.extend(self.judge_files(eligibility.pool(), place));
         }
+        findings.extend(self.refused_files(&mut files).into_iter().map(|(place, issue)| Finding { place, issue }));
         let spoilt = sources.spoilt_by(&findings);
         let good: Vec<usize> = outputs.iter().copied().filter(|&place| spoilt[place].is_none()).collect();
         if outputs.is_empty() && are_known && !eligibility.pool().has_unknown() {
@@ -66,6 +68,7 @@ impl Writer<'_> {
             warnings.truncate(WARNINGS_MAX.max(1));
         }
         let needed = sources.reached(&good);
+        self.require_files(eligibility, files.iter().filter(|file| needed[file.place]), warnings);
         for (place, partial) in partials.iter().filter(|(place, _)| needed[*place]) {
             eligibility.require(partial, || self.need(*place, partial));
         }
@@ -84,7 +87,7 @@ impl Writer<'_> {
 
     /// Whether a finding does not count: the value stands for a file, or is forced, or is declared as a param of a
     /// workflow that is being published.
-    fn is_spared(&self, place: usize, issue: &Issue) -> bool {
+    pub(super) fn is_spared(&self, place: usize, issue: &Issue) -> bool {
         let node = self.workflow.node(place);
         let value = node.input(&issue.input).map_or("", RawValue::get);
         (value == "null" && self.is_file_input(&node.id, &issue.input))
@@ -106,6 +109,10 @@ impl Writer<'_> {
             let candidates = match value {
                 Some(value) if issue.is_choice && may_search => {
                     eligibility.near_choices(&node.class, &issue.input, value)
+                }
+                Some(value) if issue.code == UNKNOWN_FILE && may_search => {
+                    let name = raw_value::text(value).unwrap_or_default();
+                    suggest(&name, eligibility.pool().file_names())
                 }
                 Some(value) if issue.code == "link_dangling" && may_search => {
                     let target = links::link_target(value).unwrap_or_default();

@@ -11,7 +11,6 @@ mod files;
 mod graph_names;
 mod judge;
 mod options;
-mod own_files;
 mod placeholder;
 mod seeds;
 mod substitute;
@@ -20,8 +19,8 @@ mod unused;
 mod value;
 
 pub use declared::{Declared, Published, publish, schema};
+pub use files::{OwnFiles, UploadNames};
 pub use options::{InlineFile, Options, RemoteFile, Resolved};
-pub use own_files::OwnFiles;
 pub(super) use seeds::is_seed_name;
 
 use super::{Workflow, json_faults::scan};

@@ -1,6 +1,6 @@
 //! Options and result of [`super::resolve`], and the limits of params.
 
-use super::{Declared, OwnFiles};
+use super::{Declared, OwnFiles, UploadNames};
 use crate::{
     graph::{Budget, FleetCatalog, Workflow},
     json::child_pointer,
@@ -35,6 +35,8 @@ pub struct Options<'a> {
     pub pool: Option<&'a FleetCatalog>,
     /// The addresses of our own files; `None` = links are fetched like any other.
     pub own: Option<&'a OwnFiles>,
+    /// The uploads of the caller by name; `None` = no name of a file is looked up.
+    pub uploads: Option<&'a UploadNames>,
     /// The budget of the request; without one, the work is not limited. Once it is over, a result means nothing.
     pub budget: &'a Budget,
 }

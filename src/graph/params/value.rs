@@ -26,6 +26,8 @@ pub(super) enum Value<'p> {
     Literal(&'p RawValue),
     /// A stored file.
     File(FileId),
+    /// An upload by its name.
+    Named(String),
     /// A file inside the request, in base64 or as a data URI.
     Inline { directive: &'p RawValue, base64: String, filename: Option<String> },
     /// A file at a URL.

@@ -87,6 +87,11 @@ impl Root {
         format!("{}file:{id}", self.0)
     }
 
+    /// HASH: ids of uploads by owner and name, the latest first.
+    pub(crate) fn upload_names(&self) -> String {
+        format!("{}upload-names", self.0)
+    }
+
     /// STRING: a node catalog, zstd of JSON, by the hash of its content.
     pub(crate) fn catalog(&self, hash: &str) -> String {
         format!("{}catalog:{hash}", self.0)

@@ -2,7 +2,10 @@
 
 use crate::sim::nodes::classes::{self, Class};
 use serde_json::{Map, Value};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// A node.
 #[derive(Debug, Clone)]
@@ -72,6 +75,17 @@ impl Graph {
 
     pub(crate) fn get(&self, id: &str) -> Option<&Node> {
         self.nodes.get(id)
+    }
+
+    /// Whether a node that these outputs need is linked to one that does not exist, in an input that its class does not
+    /// declare and that was therefore not validated. The worker of the real server dies of it.
+    pub(crate) fn leads_nowhere(&self, outputs: &[String], has_result: &dyn Fn(&str) -> bool) -> bool {
+        let (mut left, mut seen): (Vec<&str>, _) = (outputs.iter().map(String::as_str).collect(), HashSet::new());
+        while let Some(id) = left.pop() {
+            let Some(node) = self.get(id) else { return true };
+            left.extend(node.links().map(|(from, _)| from).filter(|from| !has_result(from) && seen.insert(*from)));
+        }
+        false
     }
 
     pub(crate) fn parent(&self, id: &str) -> Option<&str> {

@@ -127,6 +127,9 @@ impl Run<'_> {
         let cached: Vec<&String> = self.graph.ids.iter().filter(|id| self.cache.outputs(id).is_some()).collect();
         let data = json!({"nodes": cached, "prompt_id": self.item.id});
         self.context.emit(&mut self.messages, "execution_cached", data, false);
+        if self.graph.leads_nowhere(&self.item.outputs, &|id| self.cache.outputs(id).is_some()) {
+            return ran;
+        }
         let stopped = match self.injected_failure() {
             Some(stop) => Err(stop),
             None => self.nodes().await,

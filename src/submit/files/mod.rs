@@ -6,6 +6,7 @@ mod declared_type;
 mod incoming;
 mod registry;
 mod staging;
+pub(super) mod upload_names;
 mod url;
 
 pub(super) use incoming::{CheckedFiles, IncomingFiles, check_urls};

@@ -4,7 +4,7 @@ use super::attempts::janitor;
 use crate::{
     scenarios,
     support::{
-        audit::audit,
+        audit::{audit, dump},
         world::{KEEP, World, completed, failed, new_task},
     },
 };
@@ -22,6 +22,40 @@ scenarios! {
     outputs_become_orphans_when_their_task_is_collected
     an_output_of_a_collected_task_is_an_orphan_at_once
     orphan_objects_are_handed_out_twice
+    uploads_are_found_by_owner_and_name
+}
+
+/// Bug report 17.
+pub async fn uploads_are_found_by_owner_and_name(world: &World) {
+    let add = async |owner: &str, filename: &str| {
+        let record = record(FileKind::Upload, None);
+        let record = FileRecord { owner: owner.to_owned(), filename: filename.to_owned(), ..record };
+        world.queue.add_file(&record).await.unwrap();
+        record
+    };
+    let named = async |owner: &str| {
+        let names = ["a b.png".to_owned(), "\"ü\".png".to_owned(), "none.png".to_owned()];
+        world.queue.uploads_named(owner, &names).await.unwrap()
+    };
+    let (first, second) = (add("alice", "a b.png").await, add("alice", "a b.png").await);
+    let (quoted, others) = (add("alice", "\"ü\".png").await, add("bob", "a b.png").await);
+    world.queue.add_file(&second).await.unwrap();
+    let output = record(FileKind::Output, None);
+    world.queue.add_file(&FileRecord { filename: "none.png".to_owned(), ..output }).await.unwrap();
+    assert_eq!(named("alice").await, [vec![second.id, first.id], vec![quoted.id], vec![]], "the latest first");
+    assert_eq!(named("bob").await, [vec![others.id], vec![], vec![]]);
+    world.queue.delete_file(second.id).await.unwrap();
+    assert_eq!(named("alice").await[0], [first.id]);
+    world.queue.delete_file(first.id).await.unwrap();
+    assert!(named("alice").await[0].is_empty());
+    for _ in 0..10 {
+        add("carol", "a b.png").await;
+    }
+    assert_eq!(named("carol").await[0].len(), 8, "the list of a name is bounded");
+    for file in world.queue.files(Some(FileKind::Upload), 0, 100).await.unwrap().1 {
+        world.queue.delete_file(file.id).await.unwrap();
+    }
+    assert!(!dump(world).map("upload-names").contains_key("alice\na b.png"));
 }
 
 pub fn record(kind: FileKind, task_id: Option<TaskId>) -> FileRecord {

@@ -68,7 +68,7 @@ async fn it_restarts_on_request_and_a_node_can_end_it() {
 
 #[tokio::test]
 async fn a_zombie_accepts_prompts_but_runs_none() {
-    for way in 0..4 {
+    for way in 0..5 {
         let stand = stand().await;
         match way {
             0 => stand.sim.make_zombie(),
@@ -78,8 +78,15 @@ async fn a_zombie_accepts_prompts_but_runs_none() {
                     .submit(&json!({"prompt": {"1": {"class_type": "TestExit", "inputs": {"how": "system_exit"}}}}))
                     .await;
             }
-            _ => {
+            3 => {
                 stand.submit(&json!({"prompt": steps(1, 0.0, 1), "extra_data": 5})).await;
+            }
+            _ => {
+                // A link to nowhere, in an input that the class does not declare.
+                let mut graph = steps(1, 0.0, 1);
+                let nodes = graph.as_object_mut().unwrap();
+                nodes.values_mut().for_each(|node| node["inputs"]["undeclared"] = json!(["99", 0]));
+                stand.submit(&json!({"prompt": graph})).await;
             }
         }
         stand.submit(&prompt("a")).await;

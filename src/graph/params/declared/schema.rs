@@ -15,9 +15,6 @@ use std::collections::HashSet;
 
 /// Pattern of keys that are addresses, not names; they are validated against the graph.
 const ADDRESSES: &str = r"^[@0-9]|[.]";
-/// Pattern of file ids and URLs.
-const FILE_PATTERN: &str = "^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|https?://.+)$";
-
 /// Returns the schema of the `params` of a submit to a published workflow, with bounds and choices of the instances
 /// too.
 pub fn schema(
@@ -139,7 +136,7 @@ fn file(kind: Kind) -> Value {
         properties.extend(others.iter().map(|other| ((*other).to_owned(), json!({"type": "string"}))));
         json!({"type": "object", "properties": properties, "required": [name], "additionalProperties": false})
     };
-    let id = json!({"type": "string", "pattern": FILE_PATTERN, "description": format!("the fileId of an uploaded {}, or a link", kind.word())});
+    let id = json!({"type": "string", "minLength": 1, "description": format!("the fileId or name of an uploaded {}, a link, or base64", kind.word())});
     json!({"anyOf": [id, directive("$file", &[]), directive("$url", &["sha256", "filename"]), directive("$base64", &["filename"])]})
 }
 

@@ -123,7 +123,7 @@ fn addresses_still_work_and_override_defaults() {
 fn every_mismatch_is_reported_under_its_name() {
     assert_refused("{}", &[("/params/animal", "param_missing"), ("/params/steps", "param_missing")]);
     let problems = assert_refused(
-        r#"{"anmial":1,"animal":"elephant","steps":0,"cfg":"2","sampler":"eular","seed":1.5,"picture":"x.png","strength":null}"#,
+        r#"{"anmial":1,"animal":"elephant","steps":0,"cfg":"2","sampler":"eular","seed":1.5,"picture":5,"strength":null}"#,
         &[
             ("/params/anmial", "param_unknown_name"),
             ("/params/animal", "param_out_of_range"),

@@ -3,7 +3,7 @@
 
 use super::{Bound, Kind, Param};
 use crate::{
-    graph::params::{seeds::SeedRequest, value::ValueError},
+    graph::params::{files::is_base64, seeds::SeedRequest, value::ValueError},
     json::raw_value,
     problem::{clip, suggest},
     task::FileId,
@@ -45,13 +45,15 @@ impl Param {
         self.among_choices(value).map(|()| None)
     }
 
-    /// Validates a file id, a URL, or a directive.
+    /// Validates a file id, a URL, base64, the name of an upload, or a directive.
     fn validate_file(&self, value: &RawValue) -> Result<Option<Box<RawValue>>, ValueError> {
         if let Some(text) = raw_value::text(value) {
-            let directive = match text.parse::<FileId>() {
-                Ok(_) => "$file",
-                Err(_) if is_link(&text) => "$url",
-                Err(_) => return Err(self.mismatch("param_type", value)),
+            let directive = match FileId::from_spelling(&text) {
+                None if text.trim().is_empty() => return Err(self.mismatch("param_type", value)),
+                None if is_link(&text) => "$url",
+                None if is_base64(&text) => "$base64",
+                // A file id, or the name of an upload.
+                Some(_) | None => "$file",
             };
             let object = std::collections::BTreeMap::from([(directive, text)]);
             return Ok(serde_json::value::to_raw_value(&object).ok());
@@ -108,7 +110,7 @@ impl Param {
             Kind::Image | Kind::Video | Kind::Audio | Kind::File => {
                 let article = if matches!(self.kind, Kind::Image | Kind::Audio) { "an" } else { "a" };
                 format!(
-                    "{article} {}: a file id, {{\"$file\":…}}, {{\"$url\":…}} or {{\"$base64\":…}}",
+                    "{article} {}: a file id, the name of an upload, {{\"$file\":…}}, {{\"$url\":…}} or {{\"$base64\":…}}",
                     self.kind.word()
                 )
             }

@@ -10,6 +10,17 @@ pub const MUTANTS: &[Mutant] = &[
         "false",
         "an_output_of_a_collected_task_is_an_orphan_at_once",
     ),
+    mutant("file_add", "  add_upload_name(owner, record, id)\n", "", "uploads_are_found_by_owner_and_name"),
+    mutant("lib/files", "table.insert(ids, 1, id)", "table.insert(ids, id)", "uploads_are_found_by_owner_and_name"),
+    mutant("lib/files", "math.min(#ids, NAMESAKES_MAX)", "#ids", "uploads_are_found_by_owner_and_name"),
+    mutant(
+        "lib/files",
+        "    remove_upload_name(entry[5], entry[6], file)\n",
+        "",
+        "uploads_are_found_by_owner_and_name",
+    ),
+    mutant("lib/files", "if #ids == 0 then", "if false then", "uploads_are_found_by_owner_and_name"),
+    mutant("lib/files", "if other ~= id then", "if true then", "uploads_are_found_by_owner_and_name"),
     mutant("file_add", "if was_deleted or", "if", "a_file_that_was_deleted_is_not_registered_again"),
     mutant(
         "file_add",

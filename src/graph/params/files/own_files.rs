@@ -58,7 +58,7 @@ impl OwnFiles {
     /// Returns the file that a text names by its id, by a link of ours, signed or not, or by its place in our bucket.
     pub(super) fn file_at(&self, text: &str) -> Option<FileId> {
         let text = text.trim();
-        if let Ok(id) = text.parse() {
+        if let Some(id) = FileId::from_spelling(text) {
             return Some(id);
         }
         if let Some(place) = text.strip_prefix("s3://") {
@@ -88,7 +88,7 @@ impl OwnFiles {
 
 /// Whether a text is a file itself: a data URI, base64 that begins as a file does, or so much base64 that it cannot be a
 /// name. Line breaks between its lines do not count.
-pub(super) fn is_base64(text: &str) -> bool {
+pub(in crate::graph::params) fn is_base64(text: &str) -> bool {
     let text = text.trim();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=');
     let is_known = BASE64_STARTS.iter().any(|start| text.starts_with(start));
