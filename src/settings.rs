@@ -229,8 +229,8 @@ pub struct QueueSettings {
     /// Room of all files, beyond which the oldest outputs are deleted early: bytes, a share of the disk, or `all` = no limit
     /// [default: all; of `up`: 80%]
     ///
-    /// E.g. 500gb, or 80%. With a limit, the oldest outputs are also deleted before the disk reaches --disk-reserve, and the
-    /// oldest ended tasks while Redis' memory is full. Uploads, inputs of waiting and running tasks, and files of published
+    /// E.g. 500gb, or 80%. With a limit, the oldest outputs are also deleted before the disk reaches --disk-reserve, but other
+    /// data on the disk leaves files a quarter of this room; and the oldest ended tasks while Redis' memory is full. Uploads, inputs of waiting and running tasks, and files of published
     /// workflows are never deleted early. A bucket takes bytes only.
     #[arg(long, env = "SHUZHIREN_KEEP_BYTES", value_parser = keep_bytes, value_name = "BYTES|PERCENT")]
     pub keep_bytes: Option<KeepBytes>,

@@ -18,6 +18,7 @@ mod http;
 mod limits;
 mod off_runtime;
 mod outputs;
+mod process_mark;
 mod prompts;
 mod python_json;
 mod remote_file;

@@ -1,5 +1,6 @@
 //! Deletes the oldest outputs while all files together take more room than they may (`--keep-bytes`), or their disk is nearly at
-//! its reserve. The bytes are those of the registry; the store is not walked.
+//! its reserve. If other data fills the disk, a quarter of the room that files may take is left to them. The bytes are those
+//! of the registry; the store is not walked.
 
 use crate::{
     metrics,
@@ -18,6 +19,9 @@ const DUTY_TTL: Duration = Duration::from_secs(30);
 const FILES_PER_CALL: u64 = 100;
 /// Calls of one round.
 const CALLS_MAX: usize = 20;
+
+/// Share of the room that files may take, which other data on the disk does not take from them.
+const FLOOR_SHARE: u64 = 4;
 
 /// Room that the files take and may take, bytes.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +54,10 @@ pub(super) async fn run(queue: Queue, store: Store, rule: KeepBytes, me: String)
 /// Deletes outputs until the files fit, or the round is over. `skip` is the number of the oldest outputs that are in use.
 async fn trim(queue: &Queue, store: &Store, rule: KeepBytes, skip: &mut u64) -> Result<()> {
     let room = Room { stored: queue.counts().await?.files.stored.bytes, disk: store.disk().await };
-    let (beyond_limit, beyond_disk) = (room.beyond_limit(rule), room.beyond_disk());
+    let (beyond_limit, beyond_disk) = (room.beyond_limit(rule), room.beyond_disk(rule));
+    if beyond_disk < room.lacking() {
+        warn_of_other_data(room.lacking());
+    }
     let mut excess = beyond_limit.max(beyond_disk);
     let (mut bytes, mut count) = (0, 0);
     for _ in 0..CALLS_MAX {
@@ -93,22 +100,43 @@ fn warn_of_rest(excess_bytes: u64) {
     }
 }
 
+fn warn_of_other_data(lacking_bytes: u64) {
+    static LIMIT: LogLimit = LogLimit::new();
+    if let Some(omitted) = LIMIT.admit() {
+        tracing::warn!(
+            lacking_bytes,
+            omitted,
+            "other data fills the disk of the files; outputs up to a quarter of --keep-bytes are kept, and tasks wait while the disk is at its reserve: delete other data, or add space"
+        );
+    }
+}
+
 impl Room {
-    /// Bytes beyond the limit.
-    fn beyond_limit(self, rule: KeepBytes) -> u64 {
-        let limit = match (rule, self.disk) {
-            (KeepBytes::All, _) | (KeepBytes::Percent(_), None) => return 0,
-            (KeepBytes::Bytes(bytes), _) => bytes,
-            (KeepBytes::Percent(percent), Some((size, _))) => size / 100 * u64::from(percent),
-        };
-        self.stored.saturating_sub(limit)
+    /// Room that the files may take, bytes; `None` = any.
+    fn limit(self, rule: KeepBytes) -> Option<u64> {
+        match (rule, self.disk) {
+            (KeepBytes::All, _) | (KeepBytes::Percent(_), None) => None,
+            (KeepBytes::Bytes(bytes), _) => Some(bytes),
+            (KeepBytes::Percent(percent), Some((size, _))) => Some(size / 100 * u64::from(percent)),
+        }
     }
 
-    /// Bytes to be freed so that the disk has a quarter more free space than its reserve: at the reserve, no task starts. Never
-    /// more than there are.
-    fn beyond_disk(self) -> u64 {
+    /// Bytes beyond the limit.
+    fn beyond_limit(self, rule: KeepBytes) -> u64 {
+        self.limit(rule).map_or(0, |limit| self.stored.saturating_sub(limit))
+    }
+
+    /// Bytes to be freed so that the disk has a quarter more free space than its reserve: at the reserve, no task starts.
+    fn lacking(self) -> u64 {
         let Some((_, DiskRoom { free, reserve })) = self.disk else { return 0 };
-        (reserve + reserve / 4).saturating_sub(free).min(self.stored)
+        (reserve + reserve / 4).saturating_sub(free)
+    }
+
+    /// Bytes of files that are deleted for that. Those below the floor stay: then other data fills the disk, and would go on
+    /// to.
+    fn beyond_disk(self, rule: KeepBytes) -> u64 {
+        let floor = self.limit(rule).unwrap_or(0) / FLOOR_SHARE;
+        self.lacking().min(self.stored.saturating_sub(floor))
     }
 }
 
@@ -128,15 +156,25 @@ mod tests {
         assert_eq!(room(900, 1_000, 500, 0).beyond_limit(KeepBytes::Bytes(1)), 899);
         assert_eq!(room(900, 1_000, 500, 0).beyond_limit(KeepBytes::All), 0);
         let bucket = Room { stored: 900, disk: None };
-        assert_eq!((bucket.beyond_limit(KeepBytes::Percent(1)), bucket.beyond_disk()), (0, 0));
+        assert_eq!((bucket.beyond_limit(KeepBytes::Percent(1)), bucket.beyond_disk(KeepBytes::Percent(1))), (0, 0));
         assert_eq!(bucket.beyond_limit(KeepBytes::Bytes(100)), 800);
     }
 
     #[test]
     fn the_disk_is_kept_above_its_reserve() {
-        assert_eq!(room(900, 1_000, 125, 100).beyond_disk(), 0);
-        assert_eq!(room(900, 1_000, 100, 100).beyond_disk(), 25);
-        assert_eq!(room(10, 1_000, 0, 100).beyond_disk(), 10, "other files fill the disk");
-        assert_eq!(room(900, 1_000, 0, 0).beyond_disk(), 0, "no reserve");
+        let rule = KeepBytes::Percent(80);
+        assert_eq!(room(900, 1_000, 125, 100).beyond_disk(rule), 0);
+        assert_eq!(room(900, 1_000, 100, 100).beyond_disk(rule), 25);
+        assert_eq!(room(900, 1_000, 0, 0).beyond_disk(rule), 0, "no reserve");
+    }
+
+    #[test]
+    fn other_data_on_the_disk_leaves_a_quarter_of_the_room_to_the_files() {
+        for (stored, deleted) in [(330, 125), (325, 125), (324, 124), (201, 1), (200, 0), (10, 0)] {
+            let room = room(stored, 1_000, 0, 100);
+            assert_eq!((room.beyond_disk(KeepBytes::Percent(80)), room.lacking()), (deleted, 125), "{stored}");
+        }
+        assert_eq!(room(30, 1_000, 0, 100).beyond_disk(KeepBytes::Bytes(100)), 5);
+        assert_eq!(room(25, 1_000, 0, 100).beyond_disk(KeepBytes::Bytes(100)), 0);
     }
 }

@@ -23,8 +23,8 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// Returns the prompt that met the last fault. Its entry in the history of ComfyUI is kept: it is gone after a
-    /// restart of the process.
+    /// Returns the prompt that met the last fault. Its entry in the history of ComfyUI is kept: after a restart of the process
+    /// it is gone.
     pub fn prompt(&self) -> Uuid {
         self.task_id.prompt_id(self.attempt)
     }

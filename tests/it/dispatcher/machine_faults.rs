@@ -205,8 +205,26 @@ async fn a_quarantine_ends_by_trial_operator_or_restart() {
     let released = release(&stack, &stack.sims[0]).await;
     assert_eq!(released["quarantine"], Value::Null);
 
-    // The task breaks on it again, and it is restarted: its process forgets the prompt.
+    // The task breaks on it again. A cleared history is no restart: only that empties the temp folder, too.
     wait_phase(&stack, &stack.sims[0], "quarantined").await;
+    eventually("the process is marked", WAIT_MAX, || async {
+        let fault = shown(&stack, &stack.sims[0]).await["quarantine"].clone();
+        let prompt = fault["taskId"].as_str()?.parse::<shuzhiren::task::TaskId>().ok()?;
+        let attempt =
+            stack.client.task(&prompt.to_string()).await["attempts"].as_array()?.last()?["attempt"].as_u64()?;
+        let prompt = prompt.prompt_id(shuzhiren::task::Attempt::new(u32::try_from(attempt).ok()?));
+        let name = format!("quarantine-{prompt}.txt");
+        stack.sims[0].log().iter().any(|entry| entry.prompt_id == name).then_some(())
+    })
+    .await;
+    let history = format!("http://{}/history", stack.sims[0].addr());
+    reqwest::Client::new().post(history).json(&json!({"clear": true})).send().await.unwrap();
+    let seen = async || shown(&stack, &stack.sims[0]).await["lastHeartbeat"].clone();
+    for _ in 0..2 {
+        let before = seen().await;
+        eventually("it is checked again", WAIT_MAX, || async { (seen().await != before).then_some(()) }).await;
+    }
+    assert_eq!(shown(&stack, &stack.sims[0]).await["phase"], "quarantined", "{}", stack.log());
     stack.sims[0].restart().await.unwrap();
     let task = stack.client.wait_ended(&waits).await;
     assert_eq!(task["status"], "completed", "{task}\n{}", stack.log());
