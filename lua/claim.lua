@@ -106,10 +106,10 @@ local function is_excluded(task)
   return string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
 end
 
--- Rank of a task while the machine has not succeeded since its last fault (lib/fault_verdict.lua). Only a success tells a
--- broken machine from bad tasks, so the first task of the lowest rank is taken: 0 = of a workflow that has completed
--- before, 1 = not known, 2 = of a workflow that met a fault; 3 more if the task met one elsewhere, 4 if several; 7 = it
--- failed here.
+-- Rank of a task while the machine has not succeeded since its last fault (lib/fault_verdict.lua). Only a success shows
+-- whether the machine or its tasks were bad, so the first task of the lowest rank is taken: 0 = of a workflow that has
+-- completed before, 1 = not known, 2 = of a workflow that met a fault; 3 more if the task met one elsewhere, 4 if
+-- several; 7 = it failed here.
 local function suspicion(task)
   if is_excluded(task) then
     return 7

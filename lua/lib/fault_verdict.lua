@@ -1,7 +1,7 @@
 -- Verdict on a machine's fault: which is the cause, the machine or the task? One fault does not say. The rules:
 --
 -- 1. A fault counts against the task if the machine was sound: no fault since its last success. A broken machine is sound
---    at its first fault only, so it counts once at most, whatever it breaks. A task with `faults_max` that count is the
+--    at its first fault only, so it counts once at most. A task with `faults_max` that count is the
 --    cause (`poison`).
 -- 2. Less is enough if no open instance is left on which it was not tried: two that count; or faults on several instances
 --    of which one counts, or one of which has succeeded with another task since. While an untried one is open, the task
