@@ -12,7 +12,6 @@ mod editor_rules;
 mod files;
 mod graph_names;
 mod hostile_editor_graphs;
-mod input_files;
 mod judge;
 mod large_bodies;
 mod official_templates;

@@ -1,5 +1,7 @@
 //! params.md, Files: files at URLs, and the assets of ComfyUI's API v2.
 
+mod names;
+
 use super::{LIMITS, Options, Problem, Resolved, Workflow, assert_changes, assert_refused, raw, with};
 use crate::graph::{Catalog, FleetCatalog, Member, OwnFiles};
 use crate::task::{FileId, InstanceId};

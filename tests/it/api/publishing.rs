@@ -15,11 +15,15 @@ async fn a_default_file_stays_while_its_workflow_is_published() {
     let api = Api::start().await;
     let file = data(&upload(&api, "a.png", PNG).await)["fileId"].as_str().unwrap().to_owned();
     let other = data(&upload(&api, "b.png", b"another").await)["fileId"].as_str().unwrap().to_owned();
+    let third = data(&upload(&api, "c.png", b"a third").await)["fileId"].as_str().unwrap().to_owned();
     let mut body = publication();
     body["params"]["picture"]["default"] = json!(file);
     body["workflow"]["6"] = json!({"class_type": "LoadImage", "inputs": {"image": {"$file": other}}});
+    // Bug report 12: the host of the request is ours, as is the public URL.
+    let link = format!("http://{}/upload/file/{third}", api.address);
+    body["workflow"]["7"] = json!({"class_type": "LoadImage", "inputs": {"image": {"$url": link}}});
     data(&api.put("/api/workflows/portrait", &body).await);
-    for id in [&file, &other] {
+    for id in [&file, &other, &third] {
         let answer = api.delete(&format!("/api/files/{id}")).await;
         assert_refused(&answer, 409, "file_in_use", "published");
         let message = answer.json()["message"].as_str().unwrap().to_owned();

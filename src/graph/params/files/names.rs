@@ -40,7 +40,7 @@ pub(in crate::graph::params) struct NamedFile {
     pub(super) verdict: FileVerdict,
 }
 
-/// What the instances say of a file.
+/// Verdict of the instances on a file.
 pub(in crate::graph::params) enum FileVerdict {
     /// Only these have it.
     At(Vec<InstanceId>),

@@ -1,6 +1,6 @@
 //! Files that stand in an input as people write them: by name, by id in any spelling, as an object (bug report 17).
 
-use super::{LIMITS, Options, Problem, Resolved, Workflow, raw};
+use super::super::{LIMITS, Options, Problem, Resolved, Workflow, raw};
 use crate::{
     graph::{Catalog, Declared, FleetCatalog, InputFiles, Member, UploadNames},
     task::{FileId, InstanceId},
