@@ -63,8 +63,8 @@ each_file(task, function(file) redis.call('SADD', root .. 'uses:' .. file, id) e
 local tag = next_tag(task.lane, task.owner)
 enter_lane(id, task.lane, tag)
 redis.call('HDEL', task_key(id), 'error_type', 'finished', 'endings', 'started', 'begun', 'progress', 'outputs', 'outputs_told',
-  'settled_by', 'last_end', 'lost', 'excluded', 'cancel_pending', 'output_warnings',
-  'faults', 'faulted', 'faulted_at', 'excused', 'doubt', 'prefers', 'expires',
+  'settled_by', 'last_end', 'lost', 'excluded', 'cancel_pending', 'output_warnings', 'faults',
+  'faulted', 'faulted_at', 'excused', 'doubt', 'prefers', 'expires',
   'keys_gone')
 -- Earlier attempts are not counted, but no number is used twice: the attempt fences writes.
 redis.call('HSET', task_key(id), 'state', 'waiting', 'tag', tag, 'queued', now, 'updated', now,

@@ -92,10 +92,5 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("lib/quarantine", "    redis.call('HSET', instance_key(instance), 'proven_at', now)\n", "", MANY),
     mutant("enable", "  release_by_operator(instance, now)\n", "", END),
     mutant("lib/quarantine", "  if suspect then\n", "  if false then\n", END),
-    mutant(
-        "revive",
-        "'faults', 'faulted', 'faulted_at', 'excused', 'doubt',",
-        "",
-        "a_revived_task_has_caused_no_faults",
-    ),
+    mutant("revive", "'faulted', 'faulted_at', 'excused', 'doubt',", "", "a_revived_task_has_caused_no_faults"),
 ];
