@@ -21,6 +21,7 @@ mod output_prefix;
 mod params;
 mod parse;
 mod picture_senders;
+mod prefix_text;
 mod step_counts;
 #[cfg(test)]
 mod tests;

@@ -43,11 +43,13 @@ impl Workflow {
     }
 }
 
-/// Returns `<folder>/<prefix>`. Backslashes are separators too: the instance may run on Windows.
+/// Returns `<folder>/<prefix>`, without letters that Windows takes in no name. Backslashes are separators too: the instance may run on Windows.
 fn inside(folder: &str, prefix: &str) -> Box<RawValue> {
     let segments = prefix.split(['/', '\\']).filter(|segment| !matches!(segment.trim(), "" | "." | ".."));
     let kept: Vec<&str> = segments.collect();
     let name = if kept.is_empty() { NAME_DEFAULT.to_owned() } else { kept.join("/") };
+    let is_unfit = |letter: char| letter.is_ascii_control() || ":*?\"<>|".contains(letter);
+    let name = name.replace(is_unfit, "_");
     raw_value::quote(&format!("{folder}/{name}"))
 }
 
@@ -82,7 +84,8 @@ mod tests {
             (r#""..a/b..""#, r#""f0/..a/b..""#),
             (r#""""#, r#""f0/ComfyUI""#),
             (r#""../""#, r#""f0/ComfyUI""#),
-            (r#""q\"uote\u0000é""#, r#""f0/q\"uote\u0000é""#),
+            (r#""q\"uote\u0000é""#, r#""f0/q_uote_é""#),
+            (r#""C:\\out\\a*b?""#, r#""f0/C_/out/a_b_""#),
             ("7", "7"),
             (r#"["3",0]"#, r#"["3",0]"#),
             (r#"{"__value__":["x",0]}"#, r#"{"__value__":["x",0]}"#),

@@ -130,7 +130,8 @@ fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<N
         }
     }
     if class.as_ref().is_none_or(String::is_empty) {
-        refuse(child_pointer(&here(), "class_type"), "workflow_class_type_missing", "class_type must be a string");
+        let message = no_class(value, title.as_deref());
+        refuse(child_pointer(&here(), "class_type"), "workflow_class_type_missing", &message);
     }
     if inputs.as_ref().is_some_and(|inputs| inputs.len() > INPUTS_MAX) {
         refuse(child_pointer(&here(), "inputs"), "workflow_too_many_inputs", "it has more than 1000 inputs");
@@ -148,6 +149,21 @@ fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<N
     }
     let inputs = inputs?.into_iter().map(|(name, value)| (name.into_owned(), value.to_owned())).collect();
     Some(Node::new(id.into_owned(), class?, title, inputs, members))
+}
+
+/// Says why a node has no class, and what to do.
+fn no_class(node: &RawValue, title: Option<&str>) -> String {
+    let members = raw_value::borrowed_members(node).unwrap_or_default();
+    let find = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
+    let title = title.filter(|title| !title.is_empty()).map_or(String::new(), |title| format!(" ({})", clip(title)));
+    match (find("class_type"), find("type").and_then(raw_value::text)) {
+        (None, Some(_)) if find("inputs").is_some() => format!("it has `type`{title}: write it as `class_type`"),
+        (None, _) if find("inputs").is_some() => format!(
+            "it has no class_type{title}: the editor leaves it out if the pack of the node is not installed where the graph \
+             is exported; install the pack there and export again, write the class, or remove the node"
+        ),
+        _ => "class_type must be a string".to_owned(),
+    }
 }
 
 fn title_of(meta: &[json::Member<'_>]) -> Option<String> {

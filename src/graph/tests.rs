@@ -15,6 +15,7 @@ mod hostile_editor_graphs;
 mod judge;
 mod large_bodies;
 mod official_templates;
+mod other_types;
 mod parse;
 mod properties;
 mod values;

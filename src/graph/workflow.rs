@@ -87,6 +87,11 @@ impl Workflow {
         }
     }
 
+    /// Whether it differs from the text that it was read from.
+    pub fn is_changed(&self) -> bool {
+        self.text.is_none()
+    }
+
     /// Returns the number of nodes.
     pub fn node_count(&self) -> usize {
         self.nodes.len()

@@ -102,6 +102,7 @@ impl<'a> Template<'a> {
             pool: Some(&self.fleet.catalog),
             own: Some(self.own),
             uploads: Some(self.uploads),
+            now: Some(jiff::ZonedDateTime::now().datetime()),
             budget: self.budget,
         };
         let Resolved { workflow, files, inline, remote, seeds, mapped, mut warnings, eligible, needs } =
@@ -111,7 +112,8 @@ impl<'a> Template<'a> {
         self.budget.spend_text(2 * self.text.get().len());
         let names_files = !files.is_empty() || !remote.is_empty() || !inline.is_empty();
         let has_params = self.published.is_some() || params.is_some_and(has_members);
-        let is_changed = has_params || !seeds.is_empty() || names_files || !self.conversion.is_empty();
+        let is_changed =
+            has_params || !seeds.is_empty() || names_files || !self.conversion.is_empty() || workflow.is_changed();
         warnings.splice(0..0, self.submission.notes.iter().chain(&self.conversion).cloned());
         let draft = Draft {
             workflow_hash: workflow.hash(&self.fleet.catalog),

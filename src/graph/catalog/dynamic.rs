@@ -87,13 +87,26 @@ impl Input {
         }
     }
 
-    /// Returns how the value of a growing group is written instead, if this is an object with values: ComfyUI ignores it.
+    /// Returns how the value of a dynamic input is written instead, if this is an object with values: ComfyUI takes each
+    /// by its whole name only.
     pub(in crate::graph) fn unread_members(&self, name: &str, value: &RawValue) -> Option<String> {
-        let Kind::Growing(growing) = &self.kind else { return None };
-        let given = raw_value::members(value).filter(|members| !members.is_empty())?;
-        let known = given.iter().map(|(member, _)| member).find(|member| growing.names.contains(member));
-        let example = known.or(growing.names.first()).map_or("0", String::as_str);
-        Some(format!("{name}.{example}"))
+        let names: Vec<&String> = match &self.kind {
+            Kind::Growing(growing) => growing.names.iter().collect(),
+            Kind::Dynamic(variants) => {
+                variants.iter().flat_map(|variant| &variant.inputs).map(|(name, _)| name).collect()
+            }
+            Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text => return None,
+            Kind::Choice(_) | Kind::Open => return None,
+        };
+        let given = raw_value::members(value).unwrap_or_default();
+        let is_dynamic = matches!(self.kind, Kind::Dynamic(_));
+        if given.iter().any(|(member, _)| member == "__value__") || (given.is_empty() && !is_dynamic) {
+            return None;
+        }
+        let known = given.iter().map(|(member, _)| member).find(|member| names.contains(member));
+        let example = known.or(names.first().copied()).map_or("0", String::as_str);
+        let own = if is_dynamic { format!("`{name}` with the choice itself, `") } else { String::from("`") };
+        Some(format!("{own}{name}.{example}`"))
     }
 
     /// Whether it, or one that it brings, takes files.

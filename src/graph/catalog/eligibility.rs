@@ -152,8 +152,28 @@ impl<'p> Eligibility<'p> {
     }
 
     /// Returns similar values of a combo: those of the first instance that has the class.
-    pub(in crate::graph) fn near_choices(&self, class: &str, input: &str, value: &RawValue) -> Vec<String> {
-        self.input(class, input).map_or_else(Vec::new, |declared| declared.near_choices(value))
+    pub(in crate::graph) fn near_choices(
+        &self,
+        (class, input): (&str, &str),
+        chosen: Chosen<'_>,
+        value: &RawValue,
+    ) -> Vec<String> {
+        self.input_beside(class, input, chosen).map_or_else(Vec::new, |declared| declared.near_choices(value))
+    }
+
+    /// Returns the value that a literal of another type means, if no instance takes it as it is.
+    pub(in crate::graph) fn meant(
+        &self,
+        (class, input): (&str, &str),
+        chosen: Chosen<'_>,
+        value: &RawValue,
+    ) -> Option<Box<RawValue>> {
+        let mut meant = None;
+        for declared in self.pool.declarations(class).filter_map(|class| class.input_beside(input, chosen)) {
+            declared.refuses(value)?;
+            meant = meant.or_else(|| declared.meant(value));
+        }
+        meant
     }
 
     /// Returns the instances that can run the task; `None` = all.

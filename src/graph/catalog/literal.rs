@@ -1,7 +1,7 @@
 //! Literals of a graph as ComfyUI reads them (`execution.py`, `validate_inputs`): values are converted by Python before
 //! their bounds are checked, so more is taken than from params. Refuses only what an instance surely refuses.
 
-use super::{Input, Kind, Mismatch};
+use super::{Input, Kind, Mismatch, other_type};
 use crate::json::{NUMBER_BYTES_MAX, raw_value};
 use serde_json::value::RawValue;
 
@@ -15,7 +15,8 @@ enum Converted<T> {
 }
 
 impl Input {
-    /// Checks a literal of the graph. Returns the reason if every instance with this declaration refuses it.
+    /// Checks a literal of the graph. Returns the reason if every instance with this declaration refuses it, or takes it
+    /// for something else than was meant: `bool("false")` is true, `str(None)` is `None`.
     pub(in crate::graph) fn refuses(&self, value: &RawValue) -> Option<Mismatch> {
         let wrapped = if raw_value::is_object(value) { wrapped(value) } else { None };
         let value = wrapped.unwrap_or(value);
@@ -23,13 +24,23 @@ impl Input {
             Kind::Int { min, max } => int(value).is_outside(min.as_ref(), max.as_ref()),
             Kind::Float { min, max } => float(value).is_outside(min.as_ref(), max.as_ref()),
             Kind::Choice(choices) => return self.refuses_choice(choices, value),
+            // An object is reported as a whole, with the names of the inputs that it should be.
+            Kind::Dynamic(_) if raw_value::is_object(value) && wrapped.is_none() => return None,
             Kind::Dynamic(variants) => {
                 let key = raw_value::text(value);
                 let is_offered = variants.iter().any(|variant| Some(&variant.key) == key.as_ref());
                 return (!is_offered).then(|| self.not_offered());
             }
-            // Python turns anything into a text or a boolean.
-            Kind::Boolean | Kind::Text | Kind::Growing(_) | Kind::Open => return None,
+            // Python turns anything into a text or a boolean: only numbers come out as they are meant.
+            Kind::Boolean | Kind::Text => {
+                let is_meant = match value.get().as_bytes().first() {
+                    Some(b't' | b'f') => matches!(self.kind, Kind::Boolean),
+                    Some(b'"') => matches!(self.kind, Kind::Text),
+                    first => matches!(first, Some(b'-' | b'0'..=b'9')),
+                };
+                return (!is_meant).then(|| self.mismatch("value_wrong_type"));
+            }
+            Kind::Growing(_) | Kind::Open => return None,
         };
         match is_outside {
             None => Some(self.mismatch("value_wrong_type")),
@@ -92,8 +103,10 @@ fn wrapped(value: &RawValue) -> Option<&RawValue> {
 fn int(value: &RawValue) -> Converted<i128> {
     let json = value.get();
     match json.as_bytes().first() {
-        Some(b't') => Converted::Number(1),
-        Some(b'f') => Converted::Number(0),
+        // Python cuts a fraction off.
+        Some(b'-' | b'0'..=b'9') if json.contains('.') && other_type::without_fraction(value).is_some() => {
+            Converted::Fails
+        }
         Some(b'-' | b'0'..=b'9') => match json.parse() {
             Ok(number) => Converted::Number(number),
             Err(_) => json.parse::<f64>().map_or(Converted::Unsure, |number| Converted::Number(number.trunc() as i128)),
@@ -110,8 +123,6 @@ fn int(value: &RawValue) -> Converted<i128> {
 fn float(value: &RawValue) -> Converted<f64> {
     let json = value.get();
     match json.as_bytes().first() {
-        Some(b't') => Converted::Number(1.0),
-        Some(b'f') => Converted::Number(0.0),
         Some(b'-' | b'0'..=b'9') => json.parse().map_or(Converted::Unsure, Converted::Number),
         Some(b'"') => match plain_text(value) {
             None => Converted::Unsure,
@@ -154,25 +165,44 @@ mod tests {
     #[test]
     fn a_number_is_refused_if_python_cannot_convert_it_or_it_is_out_of_bounds() {
         let int = Kind::Int { min: Some(0), max: Some(100) };
-        for taken in ["5", "5.9", "-0.5", "\"20\"", "\" 1_0 \"", "\"+7\"", "true", "{\"__value__\":5}", "\"٥\""] {
+        for taken in ["5", "5.0", "2e1", "\"20\"", "\" 1_0 \"", "\"+7\"", "{\"__value__\":5}", "\"٥\""] {
             assert_eq!(refusal(&int, taken), None, "{taken}");
         }
-        for wrong in ["null", "\"x\"", "\"\"", "\"20.5\"", "{}", "{\"a\":1}", "{\"__value__\":[1]}"] {
+        for wrong in
+            ["null", "\"x\"", "\"\"", "\"20.5\"", "{}", "{\"a\":1}", "{\"__value__\":[1]}", "5.9", "-0.5", "true"]
+        {
             assert_eq!(refusal(&int, wrong), Some("value_wrong_type"), "{wrong}");
         }
         for outside in ["-1", "101", "1e30", "\"101\"", "{\"__value__\":101}"] {
             assert_eq!(refusal(&int, outside), Some("value_out_of_range"), "{outside}");
         }
         let float = Kind::Float { min: Some(0.0), max: Some(1.0) };
-        for taken in ["1", "0.5", "\"5e-1\"", "\"nan\"", "true"] {
+        for taken in ["1", "0.5", "\"5e-1\"", "\"nan\""] {
             assert_eq!(refusal(&float, taken), None, "{taken}");
         }
-        assert_eq!(refusal(&float, "\"x\""), Some("value_wrong_type"));
-        assert_eq!(refusal(&float, "\"inf\""), Some("value_out_of_range"));
-        for anything in ["null", "5", "{}", "\"x\""] {
-            assert_eq!(refusal(&Kind::Text, anything), None);
-            assert_eq!(refusal(&Kind::Boolean, anything), None);
+        for wrong in ["\"x\"", "true"] {
+            assert_eq!(refusal(&float, wrong), Some("value_wrong_type"));
         }
+        assert_eq!(refusal(&float, "\"inf\""), Some("value_out_of_range"));
+    }
+
+    /// Python makes `True` of "false", and `None` of null.
+    #[test]
+    fn what_python_takes_for_another_text_or_boolean_is_refused() {
+        for taken in ["\"\"", "\"x\"", "5", "1e5", "{\"__value__\":\"x\"}"] {
+            assert_eq!(refusal(&Kind::Text, taken), None, "{taken}");
+        }
+        for taken in ["true", "false", "0", "1", "{\"__value__\":true}"] {
+            assert_eq!(refusal(&Kind::Boolean, taken), None, "{taken}");
+        }
+        for wrong in ["null", "{}", "{\"a\":1}", "{\"__value__\":[1]}"] {
+            assert_eq!(refusal(&Kind::Text, wrong), Some("value_wrong_type"), "{wrong}");
+            assert_eq!(refusal(&Kind::Boolean, wrong), Some("value_wrong_type"), "{wrong}");
+        }
+        for wrong in ["\"false\"", "\"\"", "\"x\""] {
+            assert_eq!(refusal(&Kind::Boolean, wrong), Some("value_wrong_type"), "{wrong}");
+        }
+        assert_eq!(refusal(&Kind::Text, "true"), Some("value_wrong_type"));
     }
 
     /// Bug report 13.

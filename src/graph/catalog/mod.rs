@@ -9,10 +9,12 @@ mod dynamic;
 mod eligibility;
 mod fleet_catalog;
 mod input_files;
+mod leftover;
 mod link_types;
 mod listing;
 mod literal;
 mod node_check;
+mod other_type;
 mod read;
 mod spellings;
 mod validate;
@@ -24,10 +26,11 @@ pub(super) use eligibility::{ClassPresence, Eligibility, Need};
 pub use fleet_catalog::{FleetCatalog, Member};
 pub use input_files::InputFiles;
 pub(super) use input_files::{Offer, plain_name};
+pub(super) use leftover::cure;
 pub(super) use node_check::Issue;
 pub use spellings::Spellings;
 pub(super) use validate::{Given, Mismatch};
-pub(super) use verdict::Partial;
+pub(super) use verdict::{Partial, Verdict};
 
 use crate::json::raw_value;
 use serde::{Deserialize, Serialize};
@@ -132,6 +135,9 @@ pub(super) struct Input {
     /// The JSON text of a combo's first value, if it is not the first of the sorted ones.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     first: Option<String>,
+    /// Numbers of a combo that are written otherwise than `kind` has them: `1.0` for `1`.
+    #[serde(rename = "v", default, skip_serializing_if = "Vec::is_empty")]
+    spelled: Vec<String>,
     /// JSON object with hints for forms: `default`, `step`, `multiline`, `tooltip`, `placeholder`.
     #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
     pub(super) hints: Option<String>,

@@ -1,8 +1,8 @@
 //! Check of one node against the declaration of its class by one instance: missing inputs, links, literals.
 
-use super::{Catalog, Class, Input, Kind, Mismatch, Variant};
+use super::{Catalog, Class, Growing, Input, Kind, Mismatch, Variant, leftover};
 use crate::{
-    graph::{Workflow, links::Link, workflow::Node},
+    graph::{Workflow, links::Link, params::is_seed_name, workflow::Node},
     json::raw_value,
     problem::clip,
 };
@@ -16,6 +16,8 @@ pub(in crate::graph) struct Issue {
     pub(in crate::graph) code: &'static str,
     /// Message without the node: `is required`, `is linked to node 9, which does not exist`.
     pub(in crate::graph) message: String,
+    /// Advice behind the message, beginning with `; `, or an empty text.
+    pub(in crate::graph) cure: &'static str,
     /// Description of valid values.
     pub(in crate::graph) expected: Option<String>,
     /// Whether another instance may offer the value.
@@ -24,7 +26,7 @@ pub(in crate::graph) struct Issue {
 
 impl Issue {
     fn new(input: &str, code: &'static str, message: impl Into<String>) -> Self {
-        Self { input: input.to_owned(), code, message: message.into(), expected: None, is_choice: false }
+        Self { input: input.to_owned(), code, message: message.into(), cure: "", expected: None, is_choice: false }
     }
 }
 
@@ -40,14 +42,10 @@ impl Catalog {
                     given += 1;
                     issues.extend(self.issue(workflow, name, declared, value));
                 }
-                None if declared.is_required && !declared.is_dynamic_type() => {
-                    issues.push(missing(class, node, name, declared));
-                }
+                None if declared.must_be_given() => issues.push(missing(class, node, name, declared)),
                 None => {}
             }
-            if let Kind::Dynamic(variants) = &declared.kind {
-                missing_children(class, node, name, variants, &mut issues);
-            }
+            missing_below(class, node, name, &declared.kind, &mut issues);
         }
         // The others are inputs that dynamic ones bring, or unknown.
         if given < node.inputs.len() {
@@ -55,7 +53,7 @@ impl Catalog {
             for (name, value) in node.inputs.iter().filter(|(name, _)| !class.inputs.contains_key(name)) {
                 issues.extend(match class.input_beside(name, &chosen) {
                     Some(declared) => self.issue(workflow, name, declared, value),
-                    None => dangling(workflow, name, value),
+                    None => class.beyond(name).or_else(|| dangling(workflow, name, value)),
                 });
             }
         }
@@ -64,7 +62,7 @@ impl Catalog {
 
     fn issue(&self, workflow: &Workflow, name: &str, declared: &Input, value: &RawValue) -> Option<Issue> {
         if !raw_value::is_array(value) {
-            return declared.refuses(value).map(|mismatch| literal(name, mismatch, value));
+            return declared.refuses(value).map(|mismatch| literal(name, declared, mismatch, value));
         }
         let (target, slot) = match Link::read(value) {
             Link::To { target, slot } => (target, slot),
@@ -115,18 +113,74 @@ fn dangling(workflow: &Workflow, name: &str, value: &RawValue) -> Option<Issue> 
     workflow.place_of(&target).is_none().then(|| Issue::new(name, "link_dangling", message()))
 }
 
+impl Class {
+    /// Returns the issue of an input that has the name of a growing group's socket and is none: an instance hands it to
+    /// the node, which fails.
+    fn beyond(&self, name: &str) -> Option<Issue> {
+        let (group, _) = name.split_once('.')?;
+        let Kind::Growing(growing) = &self.inputs.get(group)?.kind else { return None };
+        let names = &growing.names;
+        let (first, last) = (names.first()?, names.last()?);
+        let message = format!(
+            "is no input of its class: `{}` takes {} at most, `{}.{}` to `{}.{}`",
+            clip(group),
+            names.len(),
+            clip(group),
+            clip(first),
+            clip(group),
+            clip(last)
+        );
+        Some(Issue::new(name, "input_unknown", message))
+    }
+}
+
+impl Input {
+    /// Whether a node without it fails. The inputs of a growing group are looked at one by one.
+    fn must_be_given(&self) -> bool {
+        self.is_required && (!self.is_dynamic_type() || matches!(self.kind, Kind::Dynamic(_)))
+    }
+}
+
+/// Adds the inputs that a dynamic one requires and the node lacks.
+fn missing_below(class: &Class, node: &Node, name: &str, kind: &Kind, issues: &mut Vec<Issue>) {
+    match kind {
+        Kind::Dynamic(variants) => missing_children(class, node, name, variants, issues),
+        Kind::Growing(growing) => missing_sockets(node, name, growing, issues),
+        Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text | Kind::Choice(_) | Kind::Open => {}
+    }
+}
+
+/// Adds the first sockets of a growing group, which ComfyUI requires by name: a later one is none of them.
+fn missing_sockets(node: &Node, group: &str, growing: &Growing, issues: &mut Vec<Issue>) {
+    // What is inside such an object is reported as a whole.
+    if node.input(group).is_some_and(raw_value::is_object) {
+        return;
+    }
+    for socket in growing.names.iter().take(growing.min) {
+        let name = format!("{group}.{socket}");
+        if node.input(&name).is_none() {
+            let hint = if node.input(socket).is_some() {
+                format!("; it has `{}`: write `{}`", clip(socket), clip(&name))
+            } else {
+                String::new()
+            };
+            let message = format!("is required and missing{hint}");
+            let expected = Some(clip(growing.socket.type_name()));
+            issues.push(Issue { expected, ..Issue::new(&name, "input_missing", message) });
+        }
+    }
+}
+
 /// Adds the required inputs that the choice of a dynamic combo brings and the node lacks.
 fn missing_children(class: &Class, node: &Node, name: &str, variants: &[Variant], issues: &mut Vec<Issue>) {
     let Some(chosen) = node.input(name).and_then(raw_value::text) else { return };
     let Some(variant) = variants.iter().find(|variant| variant.key == chosen) else { return };
     for (child, declared) in &variant.inputs {
         let name = format!("{name}.{child}");
-        if declared.is_required && !declared.is_dynamic_type() && node.input(&name).is_none() {
+        if declared.must_be_given() && node.input(&name).is_none() {
             issues.push(missing(class, node, &name, declared));
         }
-        if let Kind::Dynamic(variants) = &declared.kind {
-            missing_children(class, node, &name, variants, issues);
-        }
+        missing_below(class, node, &name, &declared.kind, issues);
     }
 }
 
@@ -138,10 +192,11 @@ fn missing(class: &Class, node: &Node, name: &str, declared: &Input) -> Issue {
     Issue { expected: Some(clip(declared.type_name())), ..Issue::new(name, "input_missing", message) }
 }
 
-fn literal(name: &str, mismatch: Mismatch, value: &RawValue) -> Issue {
+fn literal(name: &str, declared: &Input, mismatch: Mismatch, value: &RawValue) -> Issue {
     let Mismatch { code, expected, is_choice } = mismatch;
+    let cure = leftover::cure(value, declared.is_seed || is_seed_name(name));
     let got = clip(value.get());
     let message =
         if is_choice { format!("is {got}, which no instance offers") } else { format!("takes {expected}, not {got}") };
-    Issue { expected: Some(expected), is_choice, ..Issue::new(name, code, message) }
+    Issue { expected: Some(expected), is_choice, cure, ..Issue::new(name, code, message) }
 }

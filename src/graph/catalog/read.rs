@@ -160,6 +160,7 @@ pub(super) fn input(spec: &RawValue, is_required: bool, depth: usize) -> Input {
         is_remote: is_upload && is_set("remote"),
         urls,
         hints: hints(&options, is_upload || is_set("remote")),
+        spelled: spelled_numbers(&kind, list.or_else(|| member(&options, "options"))),
         first: first_choice(&kind, list.or_else(|| member(&options, "options"))),
         place: None,
         type_name: own_type(&kind, type_name, list.is_some(), &options),
@@ -198,6 +199,20 @@ fn first_choice(kind: &Kind, list: Option<&RawValue>) -> Option<String> {
     let Kind::Choice(choices) = kind else { return None };
     let first = elements(list?)?.into_iter().next().and_then(raw_value::canonical)?;
     (choices.first() != Some(&first)).then_some(first)
+}
+
+/// Returns the numbers of a combo that are written otherwise than in their canonical form.
+fn spelled_numbers(kind: &Kind, list: Option<&RawValue>) -> Vec<String> {
+    let Kind::Choice(choices) = kind else { return Vec::new() };
+    if choices.iter().all(|choice| choice.starts_with('"')) {
+        return Vec::new();
+    }
+    let values = list.and_then(elements).unwrap_or_default();
+    let numbers = values.into_iter().map(RawValue::get).filter(|json| !json.starts_with('"'));
+    numbers
+        .filter(|json| choices.binary_search_by(|choice| choice.as_str().cmp(json)).is_err())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Returns the URLs among a combo's values.

@@ -1,7 +1,7 @@
 //! Validation of a value against an input's declaration (params.md, Types). A value out of bounds is an error, never
 //! clamped.
 
-use super::{Input, Kind};
+use super::{Input, Kind, other_type};
 use crate::{
     json::{NUMBER_BYTES_MAX, raw_value},
     problem::{clip, suggest},
@@ -62,9 +62,7 @@ impl Input {
             }
             Kind::Boolean => match value.get() {
                 "true" | "false" => Ok(None),
-                "\"true\"" => Ok(Some(RawValue::TRUE.to_owned())),
-                "\"false\"" => Ok(Some(RawValue::FALSE.to_owned())),
-                _ => Err(self.mismatch("param_type")),
+                _ => self.meant(value).map(Some).ok_or_else(|| self.mismatch("param_type")),
             },
             Kind::Text if is_text(value) => Ok(None),
             Kind::Text => Err(self.mismatch("param_type")),
@@ -76,15 +74,22 @@ impl Input {
                 Some(value) if choices.binary_search(value).is_ok() => Ok(None),
                 // The dispatcher writes it as the chosen instance spells it.
                 Some(_) if self.spelling_of(value).is_some() => Ok(None),
-                _ => Err(Mismatch { is_choice: true, ..self.mismatch("param_not_an_option") }),
+                _ => self.equal_choice(value),
             },
             Kind::Dynamic(variants) => match raw_value::text(value) {
                 Some(key) if variants.iter().any(|variant| variant.key == key) => Ok(None),
-                _ => Err(Mismatch { is_choice: true, ..self.mismatch("param_not_an_option") }),
+                None if raw_value::is_object(value) => Err(self.mismatch("param_type")),
+                _ => self.equal_choice(value),
             },
             Kind::Growing(_) => Err(self.mismatch("param_type")),
             Kind::Open => Ok(None),
         }
+    }
+
+    /// Returns the choice that is equal but for its type: 15 for `"15"`.
+    fn equal_choice(&self, value: &RawValue) -> Result<Option<Box<RawValue>>, Mismatch> {
+        let refused = || Mismatch { is_choice: true, ..self.mismatch("param_not_an_option") };
+        self.meant(value).map(Some).ok_or_else(refused)
     }
 
     pub(super) fn mismatch(&self, code: &'static str) -> Mismatch {
@@ -94,7 +99,13 @@ impl Input {
             Kind::Boolean => "true or false".to_owned(),
             Kind::Text => "a text".to_owned(),
             Kind::Choice(choices) => format!("one of {} values", choices.len()),
-            Kind::Dynamic(variants) => format!("one of {} values", variants.len()),
+            Kind::Dynamic(variants) => {
+                let brought = variants.iter().flat_map(|variant| &variant.inputs).next();
+                let brought = brought.map_or(String::new(), |(name, _)| {
+                    format!(", as a text; what it brings are inputs of their own (`….{name}`)")
+                });
+                format!("one of {} values{brought}", variants.len())
+            }
             Kind::Growing(growing) => match growing.names.first() {
                 Some(name) => format!("links to its sockets, each under its own name (`….{name}`)"),
                 None => "links to its sockets".to_owned(),
@@ -132,7 +143,8 @@ fn bounds<T: ToString>(min: Option<&T>, max: Option<&T>) -> String {
 #[allow(clippy::cast_possible_truncation, reason = "`as` saturates, and the bounds lie within")]
 fn integer(value: &RawValue) -> Option<i128> {
     if is_text(value) {
-        return number_text(value)?.trim().parse().ok();
+        let text = number_text(value)?;
+        return text.trim().parse().ok().or_else(|| other_type::without_fraction(value)?.parse().ok());
     }
     let token = value.get();
     token.parse().ok().or_else(|| {
@@ -223,7 +235,7 @@ mod tests {
             &kind,
             &[("20", None), ("20.0", None), ("2e1", None), ("-0.0", None), ("18446744073709551615", None)],
         );
-        assert_takes(&kind, &[(r#""20""#, Some("20")), (r#"" 007 ""#, Some("7"))]);
+        assert_takes(&kind, &[(r#""20""#, Some("20")), (r#"" 007 ""#, Some("7")), (r#""20.0""#, Some("20"))]);
         assert_takes(&kind, &[(r#""18446744073709551615""#, Some("18446744073709551615"))]);
         assert_refuses(
             &kind,
@@ -253,7 +265,11 @@ mod tests {
             &Kind::Boolean,
             &[("true", None), ("false", None), (r#""true""#, Some("true")), (r#""false""#, Some("false"))],
         );
-        assert_refuses(&Kind::Boolean, "param_type", &["0", "1", r#""yes""#, r#""True""#, "null"]);
+        assert_takes(
+            &Kind::Boolean,
+            &[(r#""False""#, Some("false")), ("0", Some("false")), (r#""yes""#, Some("true"))],
+        );
+        assert_refuses(&Kind::Boolean, "param_type", &["2", r#""maybe""#, r#""""#, "null"]);
     }
 
     #[test]
@@ -266,7 +282,8 @@ mod tests {
     fn a_combo_takes_its_members_with_their_types() {
         let kind = Kind::Choice(vec![r#""dpmpp_2m""#.to_owned(), r#""euler""#.to_owned(), "512".to_owned()]);
         assert_takes(&kind, &[(r#""euler""#, None), (r#""\u0065uler""#, None), ("512", None), ("512.0", None)]);
-        assert_refuses(&kind, "param_not_an_option", &[r#""512""#, r#""Euler""#, "513", "true", "null", "{}"]);
+        assert_takes(&kind, &[(r#""512""#, Some("512")), (r#""512.0""#, Some("512"))]);
+        assert_refuses(&kind, "param_not_an_option", &[r#""513""#, r#""Euler""#, "513", "true", "null", "{}"]);
         assert_eq!(validated(&kind, r#""eular""#).unwrap_err().2, ["euler"]);
         assert_refuses(&Kind::Choice(Vec::new()), "param_not_an_option", &[r#""x""#]);
     }

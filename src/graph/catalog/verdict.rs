@@ -20,6 +20,19 @@ pub(in crate::graph) struct Partial {
     takes: Vec<bool>,
 }
 
+impl Verdict {
+    /// Whether every instance takes the node as it is.
+    pub(in crate::graph) fn is_clean(&self) -> bool {
+        self.refused.is_empty() && self.partial.is_empty()
+    }
+
+    /// Returns the inputs of which not every instance takes the value.
+    pub(in crate::graph) fn inputs(&self) -> impl Iterator<Item = &str> {
+        let refused = self.refused.iter().map(|issue| issue.input.as_str());
+        refused.chain(self.partial.iter().map(|partial| partial.input.as_str()))
+    }
+}
+
 impl Eligibility<'_> {
     /// Returns the verdict on a node whose class some instance has.
     pub(in crate::graph) fn verdict(&self, workflow: &Workflow, node: &Node) -> Verdict {

@@ -116,6 +116,7 @@ impl<'a> Graph<'a> {
                 graph.link(link).ok_or_else(|| format!("invalid link: {}", clip(link.get())))?;
             }
         }
+        graph.read_broadcasts(members)?;
         graph.read_inputs(members);
         graph.live = (0..graph.nodes.len()).filter(|&place| graph.nodes[place].is_written()).collect();
         for (place, node) in graph.nodes.iter().enumerate().filter(|(_, node)| node.role == Role::Setter) {
@@ -154,6 +155,40 @@ impl<'a> Graph<'a> {
         self.inputs = NamedList::new(inlets.collect());
     }
 
+    /// Reads the links that the extension Use Everywhere makes, `extra.ue_links`: `[{"upstream": node id,
+    /// "upstream_slot": 0, "downstream": node id, "downstream_slot": 0}]`. A link of the file itself wins, unless it comes
+    /// from a node that is off.
+    fn read_broadcasts(&mut self, members: &Members<'a>) -> Result<(), Fault> {
+        let extra = member(members, "extra").and_then(raw_value::borrowed_members).unwrap_or_default();
+        let Some(links) = member(&extra, "ue_links").and_then(raw_value::elements) else { return Ok(()) };
+        for node in self.nodes.iter_mut().filter(|node| node.role == Role::Broadcaster) {
+            node.role = roles::with_links(&node.class);
+        }
+        for (at, link) in links.into_iter().enumerate() {
+            let wrong = || format!("invalid link in extra.ue_links: {}", clip(link.get()));
+            let (target, slot, link) = broadcast(link).ok_or_else(wrong)?;
+            if target == OUTPUT_NODE {
+                self.outputs.entry(slot).or_insert(link);
+                continue;
+            }
+            // The list is that of the last run, and a node may be gone.
+            let Some(&place) = self.places.get(&target) else { continue };
+            let is_off = |link: &String| {
+                let origin = self.links.get(link).and_then(|link| self.places.get(&link.origin));
+                origin.is_some_and(|&origin| self.nodes[origin].mode != Mode::Runs)
+            };
+            let is_linked = self.nodes[place].inputs.get(slot).and_then(|(_, slot)| slot.link.as_ref());
+            if is_linked.is_some_and(|link| !is_off(link)) {
+                continue;
+            }
+            let id = format!("ue_links.{at}");
+            self.nodes[place].inputs.get_mut(slot).ok_or_else(wrong)?.link = Some(id.clone());
+            self.origins.insert(link.origin.clone());
+            self.links.insert(id, link);
+        }
+        Ok(())
+    }
+
     /// Reads `[id, origin, slot, target, slot, type]`, or an object with these members.
     fn link(&mut self, link: &RawValue) -> Option<()> {
         let (id, origin, slot, target, target_slot) = if let Some(list) = raw_value::elements(link) {
@@ -173,4 +208,13 @@ impl<'a> Graph<'a> {
         self.links.insert(short(id)?, link);
         Some(())
     }
+}
+
+/// Reads a link that an extension makes: its target, the target's slot, and its source.
+fn broadcast(link: &RawValue) -> Option<(String, usize, Link)> {
+    let members = raw_value::borrowed_members(link)?;
+    let of = |name: &str| member(&members, name);
+    let short = |name: &str| of(name).and_then(id_of).filter(|id| id.len() <= NODE_ID_BYTES_MAX);
+    let link = Link { origin: short("upstream")?, slot: number(of("upstream_slot")?)? };
+    Some((short("downstream")?, number(of("downstream_slot")?)?, link))
 }

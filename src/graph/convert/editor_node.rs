@@ -92,11 +92,6 @@ impl<'a> Node<'a> {
             }
         };
         let properties = member(&members, "properties").and_then(raw_value::borrowed_members).unwrap_or_default();
-        let proxies = member(&properties, "proxyWidgets").and_then(raw_value::elements).unwrap_or_default();
-        let proxies = proxies.into_iter().filter_map(|proxy| {
-            let parts = raw_value::elements(proxy)?;
-            Some((id_of(parts.first()?)?, raw_value::text(parts.get(1)?)?))
-        });
         let (inputs, outputs): (_, Vec<String>) = (list("inputs"), outputs.collect());
         if inputs.len() > INPUTS_MAX {
             return Err(format!("node {}: it has more than {INPUTS_MAX} inputs", clip(&id)));
@@ -108,7 +103,7 @@ impl<'a> Node<'a> {
         Ok(Self {
             role: Role::of(&class),
             is_of_class: ["Node name for S&R", "cnr_id"].iter().any(|name| member(&properties, name).is_some()),
-            proxies: proxies.collect(),
+            proxies: member(&properties, "proxyWidgets").map(proxies).unwrap_or_default(),
             is_group: false,
             title: text("title").filter(|title| !title.is_empty()),
             mode,
@@ -140,6 +135,18 @@ impl Slot {
         };
         (member(&members, "name").and_then(raw_value::text).unwrap_or_default(), slot)
     }
+}
+
+/// Reads `[["5", "width"]]`, which some versions of the editor write as a text. One entry of another form makes the
+/// editor ignore them all, because they are counted.
+fn proxies(json: &RawValue) -> Vec<(String, String)> {
+    let inner = raw_value::text(json).and_then(|text| RawValue::from_string(text).ok());
+    let entries = raw_value::elements(inner.as_deref().unwrap_or(json)).unwrap_or_default();
+    let entry = |proxy: &RawValue| {
+        let parts = raw_value::elements(proxy)?;
+        Some((id_of(parts.first()?)?, raw_value::text(parts.get(1)?)?))
+    };
+    entries.into_iter().map(entry).collect::<Option<_>>().unwrap_or_default()
 }
 
 pub(super) fn member<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {

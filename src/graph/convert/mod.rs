@@ -81,8 +81,6 @@ impl Workflow {
 /// Facts about a conversion that the submitter should know.
 #[derive(Default)]
 struct Notes {
-    /// A prefix contains text that only the editor replaces.
-    has_replacements: bool,
     /// Nodes that have no class on the instances and no links.
     left_out: Vec<String>,
     /// Nodes with values that no widget takes.
@@ -94,10 +92,6 @@ impl Notes {
         let warning = |code: &str, message: String| Warning { code: code.to_owned(), message, param: None };
         let message = "the editor's format was converted to what the instances run; it is read back with form=resolved";
         let mut warnings = vec![warning("workflow_converted", message.to_owned())];
-        if self.has_replacements {
-            let message = "a filename_prefix contains %…% that only the editor replaces; it was left unchanged";
-            warnings.push(warning("workflow_prefix_kept", message.to_owned()));
-        }
         for (code, nodes, what) in [
             ("workflow_node_left_out", self.left_out, "nodes of the editor only were left out"),
             ("workflow_values_left_out", self.with_surplus, "values that no widget of the class takes were left out"),

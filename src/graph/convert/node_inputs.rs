@@ -29,9 +29,6 @@ use std::{
 };
 use uuid::Uuid;
 
-/// Input in which the editor replaces `%date:…%` and `%Node.widget%`; we do not.
-const PREFIX: &str = "filename_prefix";
-
 /// An input's value in API format.
 pub(super) enum Value<'a> {
     Literal(Cow<'a, RawValue>),
@@ -104,8 +101,6 @@ impl<'a, 'p> Conversion<'a, 'p> {
         let mut inputs: Inputs<'a> = Vec::with_capacity(widgets.named.len() + links.replaced.len());
         let mut places: HashMap<String, usize> = HashMap::with_capacity(inputs.capacity());
         for (name, value) in widgets.named {
-            self.notes.has_replacements |=
-                name == PREFIX && value.get().matches('%').count() > 1 && !is_known_prefix(value.get());
             let is_curve =
                 raw_value::is_array(&value) && class.input(&name).is_some_and(|input| input.widget_type() == "CURVE");
             places.entry(name.clone()).or_insert(inputs.len());
@@ -267,10 +262,4 @@ pub(super) fn unknown_class(node: &Node<'_>) -> String {
 fn typed<'a>(kind: &str, list: &RawValue) -> Cow<'a, RawValue> {
     let json = format!("{{\"__type__\":\"{kind}\",\"__value__\":{}}}", list.get());
     Cow::Owned(RawValue::from_string(json).expect("an object of a word and of JSON is JSON"))
-}
-
-/// Whether the instance itself replaces all of a prefix's `%…%`: `%width%`, `%year%` and similar.
-fn is_known_prefix(json: &str) -> bool {
-    const OWN: [&str; 8] = ["width", "height", "year", "month", "day", "hour", "minute", "second"];
-    json.split('%').skip(1).step_by(2).all(|name| OWN.contains(&name))
 }

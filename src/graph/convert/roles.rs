@@ -23,8 +23,8 @@ pub(super) enum Role {
 }
 
 /// Reason why the links of a [`Role::Broadcaster`] are unknown.
-pub(super) const BROADCASTER: &str =
-    "an extension of the editor makes its links when it sends the graph, and they are not in the file";
+pub(super) const BROADCASTER: &str = "an extension of the editor makes its links when it sends the graph, and the file has none of them in `extra.ue_links`: \
+     save it again with a newer version of the extension, or let the extension convert them to real links";
 
 /// Classes of extensions that switch, label or group nodes.
 const DECORATIONS: [&str; 14] = [
@@ -52,11 +52,17 @@ impl Role {
             "SetNode" | "easy setNode" => Self::Setter,
             "GetNode" | "easy getNode" => Self::Getter,
             "Anything Everywhere" | "Anything Everywhere3" | "Anything Everywhere?" => Self::Broadcaster,
+            "Anything Somewhere" => Self::Broadcaster,
             "Prompts Everywhere" | "Seed Everywhere" => Self::Broadcaster,
             class if DECORATIONS.contains(&class) => Self::Decoration,
             _ => Self::Runs,
         }
     }
+}
+
+/// Returns the part that a [`Role::Broadcaster`] has in a file with its links: one of them is the source itself.
+pub(super) fn with_links(class: &str) -> Role {
+    if class == "Seed Everywhere" { Role::Runs } else { Role::Decoration }
 }
 
 /// Returns the name that a setter gives, or that a getter asks for.

@@ -44,6 +44,8 @@ pub(super) struct Writer<'a> {
     pub(super) inline: Vec<InlineFile>,
     pub(super) remote: Vec<RemoteFile>,
     pub(super) seeds: Vec<(String, u64)>,
+    /// Warnings about params that were written differently.
+    pub(super) converted: Vec<Warning>,
     has_new_links: bool,
     /// Texts that the params give to inputs: choices among them decide which dynamic inputs a node has.
     texts: HashMap<(usize, &'a str), &'a RawValue>,
@@ -71,6 +73,7 @@ impl<'a> Writer<'a> {
             inline: Vec::new(),
             remote: Vec::new(),
             seeds: Vec::new(),
+            converted: Vec::new(),
             has_new_links: false,
             texts: HashMap::new(),
             problems,
@@ -122,7 +125,8 @@ impl<'a> Writer<'a> {
         if error.has_options {
             let eligibility = self.eligibility.as_ref();
             return eligibility.map_or_else(Vec::new, |eligibility| {
-                eligibility.near_choices(&node.class, &assignment.input, &assignment.value)
+                let chosen = |input: &str| self.chosen(assignment.place, input);
+                eligibility.near_choices((&node.class, &assignment.input), &chosen, &assignment.value)
             });
         }
         suggest(&assignment.address, node.inputs.iter().map(|(name, _)| format!("{}.{name}", node.id)))
@@ -175,6 +179,9 @@ impl<'a> Writer<'a> {
         match value {
             Value::Plain(raw) | Value::Literal(raw) => {
                 let instead = if is_forced { None } else { self.validate(assignment, raw)? };
+                if let Some(instead) = &instead {
+                    self.note_converted(&assignment.address, raw, instead);
+                }
                 self.workflow.put(place, input, instead.unwrap_or_else(|| literal(raw)));
             }
             Value::Link { link, target } => {

@@ -101,7 +101,7 @@ impl Workflow {
 pub(super) fn unread(node_id: &str, input: &str, written: &str) -> Problem {
     let pointer = child_pointer(&child_pointer(&child_pointer("/workflow", node_id), "inputs"), input);
     let message = format!(
-        "node {}: an instance ignores what is inside `{}`: write each as an input of its own, `{}`",
+        "node {}: an instance ignores what is inside `{}`: write each as an input of its own, {}",
         clip(node_id),
         clip(input),
         clip(written)

@@ -46,7 +46,10 @@ impl Writer<'_> {
                 return;
             }
             self.refuse_nested(eligibility, place);
-            let verdict = eligibility.verdict(&self.workflow, self.workflow.node(place));
+            let mut verdict = eligibility.verdict(&self.workflow, self.workflow.node(place));
+            if !verdict.is_clean() && self.convert(eligibility, place, &verdict, warnings) {
+                verdict = eligibility.verdict(&self.workflow, self.workflow.node(place));
+            }
             let refused = verdict.refused.into_iter().filter(|issue| !self.is_spared(place, issue));
             findings.extend(refused.map(|issue| Finding { place, issue }));
             partials.extend(verdict.partial.into_iter().map(|partial| (place, partial)));
@@ -108,7 +111,8 @@ impl Writer<'_> {
             let may_search = self.problems.len() < SEARCHES_MAX && self.budget.take_search();
             let candidates = match value {
                 Some(value) if issue.is_choice && may_search => {
-                    eligibility.near_choices(&node.class, &issue.input, value)
+                    let chosen = |input: &str| node.input(input).and_then(raw_value::text);
+                    eligibility.near_choices((&node.class, &issue.input), &chosen, value)
                 }
                 Some(value) if issue.code == UNKNOWN_FILE && may_search => {
                     let name = raw_value::text(value).unwrap_or_default();
@@ -143,9 +147,10 @@ impl Writer<'_> {
         let node = self.workflow.node(place);
         if issue.is_choice {
             let value = node.input(&issue.input).map_or("", RawValue::get);
-            return format!("no instance offers {} for `{}.{}`", clip(value), clip(&node.id), clip(&issue.input));
+            let address = format!("{}.{}", clip(&node.id), clip(&issue.input));
+            return format!("no instance offers {} for `{address}`{}", clip(value), issue.cure);
         }
-        format!("`{}.{}` ({}) {}", clip(&node.id), clip(&issue.input), clip(&node.class), issue.message)
+        format!("`{}.{}` ({}) {}{}", clip(&node.id), clip(&issue.input), clip(&node.class), issue.message, issue.cure)
     }
 
     fn need(&self, place: usize, partial: &Partial) -> String {

@@ -6,6 +6,7 @@ mod address;
 mod apply;
 mod auto_map;
 mod check_against_fleet;
+mod converted;
 mod declared;
 mod files;
 mod graph_names;
@@ -27,7 +28,7 @@ use super::{Workflow, json_faults::scan};
 use crate::problem::{Problem, Problems};
 use address::Reader;
 use apply::{Draw, Writer};
-use options::BASE;
+use options::{BASE, WARNINGS_MAX};
 use serde_json::value::RawValue;
 
 /// Applies `params` to the graph, draws seeds and collects files (including those referenced in the graph itself).
@@ -72,8 +73,13 @@ fn resolve_with(
     if options.randomizes_seeds {
         writer.draw_all(draw);
     }
+    warnings.append(&mut writer.converted);
+    warnings.truncate(WARNINGS_MAX.max(1));
     writer.draw_negative(draw, &mut warnings);
     writer.collect_own_files();
+    if let Some(now) = options.now {
+        writer.fill_prefixes(now, &mut warnings);
+    }
     writer.check_fleet(&mut warnings);
     writer.finish(mapped, warnings)
 }

@@ -37,6 +37,8 @@ pub struct Options<'a> {
     pub own: Option<&'a OwnFiles>,
     /// The uploads of the caller by name; `None` = no name of a file is looked up.
     pub uploads: Option<&'a UploadNames>,
+    /// The local time that a `%date:…%` of a file name stands for; `None` = names are left as they are.
+    pub now: Option<jiff::civil::DateTime>,
     /// The budget of the request; without one, the work is not limited. Once it is over, a result means nothing.
     pub budget: &'a Budget,
 }

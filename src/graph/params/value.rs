@@ -1,8 +1,11 @@
 //! Values of parameters: plain JSON, or a directive (an object with one `$` member).
 
-use super::files;
+use super::{files, seeds::is_seed_name};
 use crate::{
-    graph::{catalog::Mismatch, links},
+    graph::{
+        catalog::{Mismatch, cure},
+        links,
+    },
     json::raw_value,
     problem::{clip, suggest},
     task::FileId,
@@ -81,6 +84,8 @@ impl ValueError {
         } else {
             format!("`{address}` takes {expected}, not {got}")
         };
+        let input = address.rsplit('.').next().unwrap_or(address);
+        let message = message + cure(value, is_seed_name(input));
         Self { code, message, candidates: Vec::new(), expected: Some((expected, got)), has_options: is_choice }
     }
 

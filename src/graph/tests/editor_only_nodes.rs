@@ -1,7 +1,7 @@
 //! Nodes that exist in the editor only: named links, primitives, switches and labels, old groups.
 
 use super::{
-    convert::read,
+    convert::{api, read},
     editor_rules::{fleet, graph, node, sent},
 };
 use serde_json::{Value, json};
@@ -95,4 +95,51 @@ fn old_group_nodes_become_subgraphs() {
     whole["extra"]["groupNodes"]["two"]["nodes"][1]["type"] = json!("workflow>two");
     let problems = read(&whole, &fleet()).unwrap_err();
     assert!(problems[0].message.contains("more than 20 nested subgraphs"), "{problems:?}");
+}
+
+/// Returns what is sent for a sink that an extension links, with these links and this change to the rest.
+fn broadcast(class: &str, links: Value, change: impl FnOnce(&mut Value)) -> Result<Value, String> {
+    let mut graph = graph(
+        vec![
+            node(1, "Picture", &[], json!(["p"])),
+            node(2, class, &[("anything", 1)], json!([])),
+            node(3, "Sink", &[("source", 0)], json!([])),
+            node(4, "Blur", &[("image", 0), ("radius!", 0)], json!([3])),
+        ],
+        json!([[1, 1, 0, 2, 0, "IMAGE"]]),
+    );
+    graph["extra"] = json!({"ue_links": links});
+    change(&mut graph);
+    let (workflow, _) = read(&graph, &fleet()).map_err(|problems| problems[0].message.clone())?;
+    Ok(api(&workflow))
+}
+
+/// Finding 15.
+#[test]
+fn the_links_of_an_extension_are_taken_from_the_file() {
+    let to = |down: i64, up: &str| json!({"downstream": down, "downstream_slot": 0, "upstream": up, "upstream_slot": 0, "controller": 2, "type": "IMAGE"});
+    for class in ["Anything Everywhere", "Anything Everywhere3", "Prompts Everywhere", "Anything Somewhere"] {
+        let sent = broadcast(class, json!([to(3, "1"), to(4, "1"), to(99, "1")]), |_| ()).unwrap();
+        assert_eq!(sent["3"]["inputs"], json!({"source": ["1", 0]}), "{class}");
+        assert_eq!(sent["4"]["inputs"], json!({"image": ["1", 0], "radius": 3}), "{class}");
+        assert!(sent["2"].is_null(), "{class}");
+    }
+    let numbered = json!([{"downstream": "3", "downstream_slot": 0, "upstream": 1, "upstream_slot": 0}]);
+    assert_eq!(broadcast("Anything Everywhere", numbered, |_| ()).unwrap()["3"]["inputs"], json!({"source": ["1", 0]}));
+    assert_eq!(broadcast("Anything Everywhere", json!([]), |_| ()).unwrap()["3"]["inputs"], json!({}));
+    let own = broadcast("Anything Everywhere", json!([to(3, "1")]), |graph| {
+        graph["nodes"][2]["inputs"][0]["link"] = json!(7);
+        graph["links"].as_array_mut().unwrap().push(json!([7, 4, 0, 3, 0, "IMAGE"]));
+    });
+    assert_eq!(own.unwrap()["3"]["inputs"], json!({"source": ["4", 0]}), "a link of the file wins");
+    let muted = broadcast("Anything Everywhere", json!([to(3, "1")]), |graph| {
+        graph["nodes"][2]["inputs"][0]["link"] = json!(7);
+        graph["nodes"][3]["mode"] = json!(2);
+        graph["links"].as_array_mut().unwrap().push(json!([7, 4, 0, 3, 0, "IMAGE"]));
+    });
+    assert_eq!(muted.unwrap()["3"]["inputs"], json!({"source": ["1", 0]}), "but not one from a node that is off");
+    let without = broadcast("Anything Everywhere", json!([]), |graph| graph["extra"] = json!({})).unwrap_err();
+    assert!(without.contains("extra.ue_links") && without.contains("save it again"), "{without}");
+    let wrong = broadcast("Anything Everywhere", json!([{"downstream": 3}]), |_| ()).unwrap_err();
+    assert!(wrong.contains("extra.ue_links"), "{wrong}");
 }

@@ -185,6 +185,15 @@ fn a_subgraphs_values_reach_every_socket_behind_its_inputs() {
             json!({"widgets_values": ["x", 8], "properties": {"proxyWidgets": [["6", "expression"], ["-1", "radius"]]}}),
             8,
         ),
+        // Finding 8: some versions of the editor write the list as a text.
+        (
+            json!({"widgets_values": ["x", 8], "properties": {"proxyWidgets": "[[\"6\",\"expression\"],[\"5\",\"radius\"]]"}}),
+            8,
+        ),
+        (
+            json!({"widgets_values": ["x", 8], "properties": {"proxyWidgets": "[[\"6\",\"expression\"], [\"-1\",\"radius\"]]"}}),
+            8,
+        ),
     ] {
         let graph = with_subgraph(host.clone());
         assert_eq!(sent(&graph, "9:5"), json!({"image": ["1", 0], "radius": radius}), "{host}");

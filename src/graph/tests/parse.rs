@@ -57,6 +57,11 @@ fn nodes_that_would_kill_a_worker_thread_are_refused() {
         ("null", "/workflow/1", "workflow_node_not_object"),
         ("[]", "/workflow/1", "workflow_node_not_object"),
         (r#"{"inputs":{}}"#, "/workflow/1/class_type", "workflow_class_type_missing"),
+        (
+            r#"{"inputs":{"UNKNOWN":1},"_meta":{"title":"Get Size"}}"#,
+            "/workflow/1/class_type",
+            "workflow_class_type_missing",
+        ),
         (r#"{"class_type":5,"inputs":{}}"#, "/workflow/1/class_type", "workflow_class_type_missing"),
         (r#"{"class_type":"","inputs":{}}"#, "/workflow/1/class_type", "workflow_class_type_missing"),
         (r#"{"class_type":"A"}"#, "/workflow/1/inputs", "workflow_inputs_missing"),
