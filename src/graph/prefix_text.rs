@@ -142,7 +142,7 @@ mod tests {
             ("%date:yyyy-MM-dd%/x", "2026-02-03/x"),
             ("%date:yy.M.d hh-mm-ss%", "26.2.3 14-05-06"),
             ("%date:yyyyMMdd_hms%", "20260203_1456"),
-            ("%date:yyy y é%", "26y y é"),
+            ("%date:yyy y HH é%", "yyy y HH é"),
             ("%EmptyImage.width%x%Big.width%_%EmptyImage.color%", "16x32_a_b_c"),
             ("%EmptyImage.cfg%%EmptyImage.on%", "1.5true"),
             ("100%_%date:yyyy%", "100%_2026"),

@@ -4,7 +4,6 @@
 
 mod addresses;
 mod auto_map;
-mod check_against_fleet;
 mod convert;
 mod dynamic_inputs;
 mod editor_only_nodes;
@@ -15,7 +14,6 @@ mod hostile_editor_graphs;
 mod judge;
 mod large_bodies;
 mod official_templates;
-mod other_types;
 mod parse;
 mod properties;
 mod values;

@@ -30,7 +30,7 @@ impl<'a> PublicationBody<'a> {
     /// # Errors
     /// Text that is no object; unknown members.
     pub(crate) fn parse(text: &'a str) -> Result<Self> {
-        let lacks_graph = crate::json::member(text, "workflow").is_none();
+        let lacks_graph = crate::json::member(text, "workflow").is_none() || wrapping::is_exported(text);
         let wrapped = if lacks_graph { wrapping::in_body(text, &KNOWN) } else { Ok(None) };
         if let Some(found) = wrapped.map_err(|problem| ApiError::InvalidRequest(vec![*problem]))? {
             return Ok(Self { members: Members::parse("{}")?, found: Ok(Some(found)) });

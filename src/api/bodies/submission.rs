@@ -44,7 +44,7 @@ const TIMEOUT_MS: (u64, u64) = (1, 2_592_000_000);
 /// # Errors
 /// Every problem of its members at once.
 pub(crate) fn parse(text: &str) -> Result<Submission<'_>> {
-    if !has_member(text, "workflow")
+    if (!has_member(text, "workflow") || wrapping::is_exported(text))
         && let Some(found) =
             wrapping::in_body(text, &KNOWN).map_err(|problem| ApiError::InvalidRequest(vec![*problem]))?
     {

@@ -4,7 +4,7 @@
 
 use crate::{
     json::{Members, raw_value},
-    problem::Problem,
+    problem::{Problem, clip},
     task::Warning,
 };
 use serde_json::value::RawValue;
@@ -22,6 +22,9 @@ const TARGETS: &str = "partial_execution_targets";
 const REWRAPPED: &str = "body_rewrapped";
 /// The right body, for messages.
 const RIGHT: &str = "{\"workflow\": {\"3\": {…}, …}, \"params\": {…}}";
+/// Members of a body that are searched for a graph, and how deep.
+const SEARCHED_MAX: usize = 50;
+const SEARCH_DEPTH: usize = 3;
 /// Graphs inside of others that are unwrapped: a text that holds a body of `/prompt`.
 const UNWRAPS_MAX: usize = 3;
 
@@ -65,11 +68,55 @@ pub(super) fn in_body<'a>(text: &'a str, known: &[&str]) -> Result<Option<Found<
             rewrapped(&format!("the graph was taken from `prompt`: write it as `workflow`{}", without(&left_out)));
         return Ok(Some(Found { graph: Cow::Borrowed(prompt), warning: Some(warning) }));
     }
+    if let Some(graph) = exported(whole) {
+        let warning = rewrapped("the graph was taken from `output`, as the editor exports it: write it as `workflow`");
+        return Ok(Some(Found { graph: Cow::Borrowed(graph), warning: Some(warning) }));
+    }
     if nodes > 0 {
         let message = format!("this looks like a graph with other members beside its nodes: write {RIGHT}");
         return Err(Box::new(Problem::shape("/workflow", "missing", message)));
     }
+    if let Some(place) = graph_inside(whole, SEARCH_DEPTH) {
+        let message = format!(
+            "the graph is at `{}`: write it as `workflow`, {RIGHT}; files go into `params`, {{\"10.image\": {{\"$base64\": \"…\"}}}}",
+            clip(&place)
+        );
+        return Err(Box::new(Problem::shape(format!("/{}", place.replace('.', "/")), "missing", message)));
+    }
     Ok(None)
+}
+
+/// Whether a body is what the editor's `graphToPrompt` returns: `{"output": graph, "workflow": editor's graph}`.
+pub(super) fn is_exported(text: &str) -> bool {
+    crate::json::member(text, "output").is_some()
+        && serde_json::from_str::<&RawValue>(text).is_ok_and(|whole| exported(whole).is_some())
+}
+
+/// Returns the graph of what `graphToPrompt` returns.
+fn exported(whole: &RawValue) -> Option<&RawValue> {
+    let members = raw_value::borrowed_members(whole)?;
+    let find = |name: &str| members.iter().find(|(other, _)| other == name).map(|(_, value)| *value);
+    let (graph, editor) = (find("output")?, find("workflow")?);
+    (members.len() == 2 && is_graph(graph) && is_editor_graph(editor)).then_some(graph)
+}
+
+/// Returns the place of a graph in an object or a list: `input.workflow`, `prompt.2`.
+fn graph_inside(value: &RawValue, depth: usize) -> Option<String> {
+    let entries: Vec<(String, &RawValue)> = match raw_value::members(value) {
+        Some(members) => members,
+        None => {
+            let list = raw_value::elements(value)?.into_iter().enumerate();
+            list.map(|(at, value)| (at.to_string(), value)).collect()
+        }
+    };
+    entries.into_iter().take(SEARCHED_MAX).find_map(|(name, value)| {
+        let is_named = || ["workflow", "prompt", "graph"].iter().any(|word| name.contains(word));
+        if is_graph(value) || (is_named() && is_wrapped(value)) {
+            return Some(name);
+        }
+        let inner = if depth > 1 { graph_inside(value, depth - 1) } else { None };
+        inner.map(|inner| format!("{name}.{inner}"))
+    })
 }
 
 /// Finds the graph in the member `workflow`. A text is left as it is unless it holds JSON: it names a published workflow.
@@ -104,6 +151,10 @@ fn unwrap(value: &RawValue) -> Result<Option<(Box<RawValue>, String)>> {
     // A node may have any id, even `prompt`.
     if members.iter().any(|(_, value)| is_node(value)) || is_editor_graph(value) {
         return Ok(None);
+    }
+    if let Some(graph) = exported(value) {
+        let note = "the graph was taken from `workflow.output`, as the editor exports it: write it as `workflow`";
+        return Ok(Some((graph.to_owned(), note.to_owned())));
     }
     for name in ["prompt", "workflow"] {
         let Some((_, inner)) = members.iter().find(|(other, value)| other == name && is_wrapped(value)) else {
@@ -265,6 +316,36 @@ mod tests {
             assert_eq!((problem.pointer.as_str(), problem.code.as_str()), ("", "not_an_object"), "{body}");
             assert!(problem.message.contains(r#"{"workflow": {"3""#), "{}", problem.message);
         }
+    }
+
+    /// Finding 9.
+    #[test]
+    fn a_graph_that_is_deeper_inside_is_shown_its_place() {
+        let editor = r#"{"nodes":[],"links":[],"version":0.4}"#;
+        let text = serde_json::to_string(GRAPH).unwrap();
+        for (body, place) in [
+            (
+                format!(r#"{{"input":{{"workflow":{GRAPH},"images":[{{"name":"a.png","image":"iVBO"}}]}}}}"#),
+                "input.workflow",
+            ),
+            (format!(r#"{{"workflow_json":{GRAPH}}}"#), "workflow_json"),
+            (format!(r#"{{"workflow_json":{text}}}"#), "workflow_json"),
+            (format!(r#"{{"data":{GRAPH}}}"#), "data"),
+            (format!(r#"{{"data":{{"prompt":{GRAPH}}}}}"#), "data.prompt"),
+            (format!(r#"{{"prompt":[0,"id",{GRAPH},{{}},["3"]]}}"#), "prompt.2"),
+            (format!(r#"{{"graph":{editor},"params":{{}}}}"#), "graph"),
+        ] {
+            let problem = in_body(&body, &["params"]).unwrap_err();
+            assert_eq!(problem.pointer, format!("/{}", place.replace('.', "/")), "{body}");
+            assert!(
+                problem.message.contains(&format!("`{place}`")) && problem.message.contains(r#"{"workflow": {"3""#),
+                "{body}"
+            );
+        }
+        let export = format!(r#"{{"output":{GRAPH},"workflow":{editor}}}"#);
+        assert!(super::is_exported(&export) && !super::is_exported(&format!(r#"{{"workflow":{GRAPH}}}"#)));
+        assert_eq!(in_body(&export, &["params"]).unwrap().unwrap().graph.get(), GRAPH);
+        assert_eq!(in_member(raw(&export)).unwrap().graph.get(), GRAPH);
     }
 
     /// Bug report 22: outputs that were left out must not run all the same, and keys must not get lost.

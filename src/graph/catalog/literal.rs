@@ -40,6 +40,8 @@ impl Input {
                 };
                 return (!is_meant).then(|| self.mismatch("value_wrong_type"));
             }
+            // `LoadImage` would search for a file of that name.
+            Kind::Open if self.is_upload && value.get() == "null" => return Some(self.mismatch("value_wrong_type")),
             Kind::Growing(_) | Kind::Open => return None,
         };
         match is_outside {

@@ -136,7 +136,7 @@ pub(super) struct Input {
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     first: Option<String>,
     /// Numbers of a combo that are written otherwise than `kind` has them: `1.0` for `1`.
-    #[serde(rename = "v", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
     spelled: Vec<String>,
     /// JSON object with hints for forms: `default`, `step`, `multiline`, `tooltip`, `placeholder`.
     #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]

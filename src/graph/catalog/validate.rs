@@ -110,6 +110,7 @@ impl Input {
                 Some(name) => format!("links to its sockets, each under its own name (`….{name}`)"),
                 None => "links to its sockets".to_owned(),
             },
+            Kind::Open if self.is_upload => "a file: the name or the id of an upload".to_owned(),
             Kind::Open => "what the instance takes".to_owned(),
         };
         Mismatch { code, expected, is_choice: false }

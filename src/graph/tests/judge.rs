@@ -1,6 +1,9 @@
 //! The whole graph is judged before it runs, as a real instance does: what one accepted is accepted, what one refused is
 //! refused with every problem.
 
+mod check_against_fleet;
+mod other_types;
+
 use super::{LIMITS, Options, Problem, Resolved, Workflow, raw};
 use crate::graph::{Catalog, FleetCatalog, Member};
 use crate::task::InstanceId;

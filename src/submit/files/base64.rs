@@ -61,6 +61,10 @@ fn decode_one(file: &InlineFile, bytes_max: u64) -> Result<(String, Bytes), (&'s
     let filename = file.filename.as_deref().filter(|name| !name.is_empty()).map(store::clean_filename);
     let by_name = filename.as_deref().map(|name| store::content_type(&[], name));
     for expected in [declared, by_name].into_iter().flatten() {
+        if is_svg(head) {
+            let message = "an SVG is a drawing that no node for pictures reads: send it as PNG, JPEG or WebP";
+            return Err(("param_wrong_mime", message.to_owned()));
+        }
         if !agrees(expected, head) {
             return Err((
                 "param_wrong_mime",
@@ -71,6 +75,12 @@ fn decode_one(file: &InlineFile, bytes_max: u64) -> Result<(String, Bytes), (&'s
     let detected = store::content_type(head, "");
     let default_name = || extension_of(detected).map_or("file".to_owned(), |extension| format!("file.{extension}"));
     Ok((filename.unwrap_or_else(default_name), bytes.into()))
+}
+
+/// Whether the content is an SVG, whatever is declared.
+fn is_svg(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    text.trim_start_matches('\u{feff}').trim_start().starts_with('<') && text.contains("<svg")
 }
 
 /// Splits a data URI, or plain base64, into its declared type and the base64.

@@ -191,6 +191,7 @@ impl Writer<'_> {
                 input: input.to_owned(),
                 code: UNKNOWN_FILE,
                 message,
+                cure: "",
                 expected: None,
                 is_choice: false,
             })

@@ -1,8 +1,10 @@
 //! Values of another type than the declared one, and what a program left in place of values: each is converted with a
 //! warning, or refused with its cure. The declarations are those of real classes.
 
-use super::{LIMITS, Options, Problem, Resolved, Workflow, convert::pool_of, raw};
-use crate::graph::resolve;
+use crate::graph::{
+    resolve,
+    tests::{LIMITS, Options, Problem, Resolved, Workflow, convert::pool_of, raw},
+};
 use serde_json::{Value, json};
 
 const INFO: &str = r#"{
@@ -16,6 +18,7 @@ const INFO: &str = r#"{
    {"key": "png", "inputs": {"required": {"bit_depth": ["COMBO", {"options": ["8-bit", "16-bit"]}]}}},
    {"key": "exr", "inputs": {"required": {"bit_depth": ["COMBO", {"options": ["32-bit float"]}], "space": ["COMBO", {"options": ["linear", "sRGB"]}]}}}]}]}},
    "output": [], "output_node": true},
+ "Load": {"input": {"required": {"image": [["a.png"], {"image_upload": true}]}}, "output": ["IMAGE"]},
  "Picture": {"input": {"required": {"name": ["STRING", {}]}}, "output": ["IMAGE"]}}"#;
 
 /// Returns a graph with these changes to the inputs of node 2.
@@ -137,6 +140,26 @@ fn a_leftover_of_a_template_is_named_with_its_cure() {
     }
     let problems = judged(&graph(&json!({})), &json!({"2.width": "${width}"})).map(|_| ()).unwrap_err();
     assert!(problems[0].message.contains("placeholder"), "{problems:?}");
+}
+
+/// Finding 10.
+#[test]
+fn an_input_for_a_file_takes_no_null() {
+    let graph = json!({"1": {"class_type": "Load", "inputs": {"image": null}},
+        "3": {"class_type": "Save", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}});
+    let found = refusals(&graph);
+    assert_eq!(
+        (found[0].0.as_str(), found[0].1.as_str()),
+        ("/workflow/1/inputs/image", "value_wrong_type"),
+        "{found:?}"
+    );
+    assert!(found[0].2.contains("takes a file"), "{found:?}");
+    let id = "0b6d2f6e-0000-4000-8000-000000000001";
+    let file = judged(&graph, &json!({"1.image": {"$file": id}}));
+    assert!(
+        file.is_ok_and(|resolved| resolved.files.len() == 1),
+        "the place of a file is null until it is on the instance"
+    );
 }
 
 fn batch(inputs: &Value) -> Value {

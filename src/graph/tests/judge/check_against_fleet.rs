@@ -1,7 +1,9 @@
 //! params.md, Types and Seeds: values checked against the instances' declarations.
 
-use super::{LIMITS, Options, Problem, Resolved, Workflow, raw};
-use crate::graph::{Catalog, FleetCatalog, Member};
+use crate::graph::{
+    Catalog, FleetCatalog, Member,
+    tests::{LIMITS, Options, Problem, Resolved, Workflow, raw},
+};
 use crate::task::{InstanceId, Warning};
 use std::sync::Arc;
 
