@@ -53,8 +53,11 @@ impl Input {
     }
 }
 
-/// Returns the boolean that a text means, or 0 or 1.
-pub(super) fn boolean(value: &RawValue) -> Option<bool> {
+/// Returns the boolean that a text means.
+fn boolean(value: &RawValue) -> Option<bool> {
+    if !value.get().starts_with('"') {
+        return None;
+    }
     let word = inner(value)?.to_ascii_lowercase();
     WORDS.iter().find(|(text, _)| *text == word).map(|(_, meant)| *meant)
 }
@@ -146,7 +149,6 @@ mod tests {
             (r#"["BOOLEAN"]"#, r#""TRUE""#, "true"),
             (r#"["BOOLEAN"]"#, r#""0""#, "false"),
             (r#"["BOOLEAN"]"#, r#""no""#, "false"),
-            (r#"["BOOLEAN"]"#, "1", "true"),
             (r#"["INT"]"#, "true", "1"),
             (r#"["INT"]"#, "5.9", "5"),
             (r#"["INT"]"#, "-0.5", "0"),
@@ -172,7 +174,7 @@ mod tests {
             (r#"["BOOLEAN"]"#, r#""maybe""#),
             (r#"["BOOLEAN"]"#, r#""""#),
             (r#"["BOOLEAN"]"#, "null"),
-            (r#"["BOOLEAN"]"#, "2"),
+            (r#"["BOOLEAN"]"#, "1"),
             (r#"["INT"]"#, r#""5.9""#),
             (r#"["INT"]"#, r#""x.0""#),
             (r#"["INT"]"#, "null"),

@@ -44,8 +44,6 @@ pub(super) struct Writer<'a> {
     pub(super) inline: Vec<InlineFile>,
     pub(super) remote: Vec<RemoteFile>,
     pub(super) seeds: Vec<(String, u64)>,
-    /// Warnings about params that were written differently.
-    pub(super) converted: Vec<Warning>,
     has_new_links: bool,
     /// Texts that the params give to inputs: choices among them decide which dynamic inputs a node has.
     texts: HashMap<(usize, &'a str), &'a RawValue>,
@@ -73,7 +71,6 @@ impl<'a> Writer<'a> {
             inline: Vec::new(),
             remote: Vec::new(),
             seeds: Vec::new(),
-            converted: Vec::new(),
             has_new_links: false,
             texts: HashMap::new(),
             problems,

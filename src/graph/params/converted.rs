@@ -47,13 +47,14 @@ impl Writer<'_> {
     }
 
     /// Notes that a param was written differently, unless only the quotes of a number were left out.
-    pub(super) fn note_converted(&mut self, address: &str, given: &RawValue, written: &RawValue) {
+    pub(super) fn note_converted(&self, address: &str, given: &RawValue, written: &RawValue) {
         let plain =
             |value: &RawValue| raw_value::text(value).unwrap_or_else(|| value.get().to_owned()).trim().to_owned();
-        if self.converted.len() < WARNINGS_MAX && plain(given) != plain(written) {
+        let mut notes = self.notes.borrow_mut();
+        if notes.len() < WARNINGS_MAX && plain(given) != plain(written) {
             let param = clip(address);
             let message = format!("`{param}` was {}: {} was written", clip(given.get()), clip(written.get()));
-            self.converted.push(Warning { code: CONVERTED.to_owned(), message, param: Some(param) });
+            notes.push(Warning { code: CONVERTED.to_owned(), message, param: Some(param) });
         }
     }
 

@@ -138,7 +138,11 @@ impl Writer<'_> {
             PlainFile::Remote(remote) => self.add_remote_file(place, input, pointer, remote),
             PlainFile::Inline => self.add_inline_text(place, input, (value.to_owned(), pointer)),
             PlainFile::OnInstance(name) => self.workflow.put(place, input, raw_value::quote(&name)),
-            PlainFile::Pending => self.workflow.put(place, input, RawValue::NULL.to_owned()),
+            PlainFile::Pending => {
+                // It is judged when it is resolved again.
+                self.open.insert((place, input.to_owned()));
+                self.workflow.put(place, input, RawValue::NULL.to_owned());
+            }
         }
     }
 

@@ -28,7 +28,7 @@ use super::{Workflow, json_faults::scan};
 use crate::problem::{Problem, Problems};
 use address::Reader;
 use apply::{Draw, Writer};
-use options::{BASE, WARNINGS_MAX};
+use options::BASE;
 use serde_json::value::RawValue;
 
 /// Applies `params` to the graph, draws seeds and collects files (including those referenced in the graph itself).
@@ -73,8 +73,6 @@ fn resolve_with(
     if options.randomizes_seeds {
         writer.draw_all(draw);
     }
-    warnings.append(&mut writer.converted);
-    warnings.truncate(WARNINGS_MAX.max(1));
     writer.draw_negative(draw, &mut warnings);
     writer.collect_own_files();
     if let Some(now) = options.now {

@@ -214,7 +214,7 @@ fn a_dynamic_combo_is_judged_with_its_choice() {
             "{found:?}"
         );
     }
-    let other = save_as(&json!({"format": "exr", "format.bit_depth": "8-bit", "format.space": "linear"}));
+    let other = save_as(&json!({"format": "exr", "format.bit_depth": "32-bit flot", "format.space": "linear"}));
     let problems = judged(&other, &json!({})).map(|_| ()).unwrap_err();
     assert_eq!(
         (problems.len(), problems[0].candidates.as_slice()),
