@@ -1,19 +1,24 @@
 //! Judges whose fault the error of a node is: the memory's, the machine's, the task's, or unknown (protocol §17.21).
 //!
-//! Pure. The phrases are in [`phrases`]. A text that a user wrote must not make an error the machine's: quoted parts do
+//! Pure. The phrases are in [`phrases`]. The order matters: memory, then a broken machine, then what a machine lacks
+//! ([`environment`]), and only then the task: `ffmpeg is required` is no fault of a workflow. A text that a user wrote must not make an error the machine's: quoted parts do
 //! not count, and in exceptions that describe a value only the beginning of a line does.
 
+mod environment;
 mod phrases;
 #[cfg(test)]
 mod tests;
 
 use phrases::{
     ACCELERATORS, CORRUPT_FILE, MACHINE, MACHINE_ERRNOS, MACHINE_TYPES, MEDIA_ENDINGS, MEMORY, ORDINARY_TYPES, TASK,
-    TASK_TYPES, USER_FILES, each,
+    TASK_ERRNOS, TASK_TYPES, USER_FILES, each,
 };
 
 /// Longest part of a message that is examined, bytes.
 const MESSAGE_BYTES_MAX: usize = 4_096;
+
+/// A model that this version of PyTorch does not trust.
+const WEIGHTS_ONLY: &str = "weights only load failed";
 
 /// Cause of a node's error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,64 +54,85 @@ pub(crate) fn classify(exception_type: &str, message: &str, node_class: &str, el
 fn by_text(exception_type: &str, message: &str, node_class: &str) -> FaultClass {
     let kind = exception_type.rsplit('.').next().unwrap_or_default().trim_start_matches('_');
     let whole = message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_lowercase();
-    let text = unquoted(&whole);
+    let whole = without_type(&whole, exception_type);
+    let text = unquoted(whole, false);
     if kind.contains("OutOfMemory") || kind.ends_with("MemoryError") {
         return FaultClass::Memory;
     }
-    let takes_user_files = contains_any(&node_class.to_lowercase(), USER_FILES);
     if kind == "KeyError" {
         // Its message is the key.
         return FaultClass::Task;
     }
+    let is_environment = || environment::is_environment(kind, whole, &unquoted(whole, true));
     if is_one_of(kind, ORDINARY_TYPES) {
-        return ordinary(&text);
+        return ordinary(&text, is_environment);
     }
     if contains_any(&text, MEMORY) || clauses(&text).any(is_out_of_memory) {
         return FaultClass::Memory;
     }
-    if takes_user_files && (contains_any(&text, CORRUPT_FILE) || is_missing_file(kind, &text)) {
+    if text.contains(WEIGHTS_ONLY) {
+        return FaultClass::Unknown;
+    }
+    let takes_user_files = contains_any(&node_class.to_lowercase(), USER_FILES);
+    if takes_user_files && contains_any(&text, CORRUPT_FILE) {
         return FaultClass::Task;
     }
     let is_machine_type = each(MACHINE_TYPES).any(|word| kind.starts_with(word));
     if is_machine_type || is_machine(&text) || contains_any(&text, CORRUPT_FILE) {
         return FaultClass::Machine;
     }
-    let is_media = contains_any(&whole, MEDIA_ENDINGS);
-    if is_one_of(kind, TASK_TYPES) || contains_any(&text, TASK) || (is_missing_file(kind, &text) && is_media) {
-        return FaultClass::Task;
+    let is_users = takes_user_files || contains_any(whole, MEDIA_ENDINGS);
+    if has_errno(&text, TASK_ERRNOS) {
+        FaultClass::Task
+    } else if is_environment() {
+        FaultClass::Unknown
+    } else if is_one_of(kind, TASK_TYPES) || contains_any(&text, TASK) || (is_missing_file(kind, &text) && is_users) {
+        FaultClass::Task
+    } else {
+        FaultClass::Unknown
     }
-    FaultClass::Unknown
 }
 
 /// An exception that describes a value, and so may contain any text of a user.
-fn ordinary(text: &str) -> FaultClass {
+fn ordinary(text: &str, is_environment: impl Fn() -> bool) -> FaultClass {
     let starts = |list| text.lines().any(|line| each(list).any(|phrase| line.starts_with(phrase)));
     if starts(MEMORY) || text.lines().any(is_out_of_memory) {
         FaultClass::Memory
     } else if starts(MACHINE) || text.starts_with("torch not compiled with") || text.lines().any(is_accelerator_error) {
         FaultClass::Machine
-    } else if text.contains("mps device") || text.contains("backend.") || text.contains("xformers") {
-        // An operator that this build of torch does not have: another machine may.
+    } else if is_environment() {
         FaultClass::Unknown
     } else {
         FaultClass::Task
     }
 }
 
+/// Removes the name of the exception from the beginning of a message: newer versions of ComfyUI write
+/// `ValueError: …`. `message` is in lower case.
+fn without_type<'a>(message: &'a str, exception_type: &str) -> &'a str {
+    let name = exception_type.to_lowercase();
+    let short = name.rsplit('.').next().unwrap_or_default();
+    let rest = message.strip_prefix(name.as_str()).or_else(|| message.strip_prefix(short));
+    rest.and_then(|rest| rest.strip_prefix(": ")).filter(|_| !short.is_empty()).unwrap_or(message)
+}
+
 fn is_machine(text: &str) -> bool {
-    contains_any(text, MACHINE) || has_machine_errno(text) || clauses(text).any(is_accelerator_error)
+    contains_any(text, MACHINE) || has_errno(text, MACHINE_ERRNOS) || clauses(text).any(is_accelerator_error)
 }
 
 fn is_missing_file(kind: &str, text: &str) -> bool {
     kind == "FileNotFoundError" || text.contains("[errno 2]")
 }
 
-fn has_machine_errno(text: &str) -> bool {
+/// Whether the text has the number of one of these errors of an operating system, in any language.
+fn has_errno(text: &str, list: &str) -> bool {
     ["[errno ", "[winerror ", "os { code: ", "os error "].iter().any(|opening| {
         text.match_indices(opening).any(|(at, _)| {
             let digits = text[at + opening.len()..].split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-            let code = if opening.starts_with("[win") { format!("w{digits}") } else { digits.to_owned() };
-            is_one_of(&code, MACHINE_ERRNOS)
+            // Linux has no error of four digits.
+            let is_windows = opening.starts_with("[win") || digits.len() > 3;
+            let code = if is_windows { format!("w{digits}") } else { digits.to_owned() };
+            is_one_of(&code, list)
         })
     })
 }
@@ -156,8 +182,9 @@ fn is_one_of(word: &str, list: &str) -> bool {
     each(list).any(|one| one == word)
 }
 
-/// Removes quoted parts. An apostrophe inside a word opens none, and an unpaired quote removes nothing.
-fn unquoted(text: &str) -> String {
+/// Removes quoted parts, or only those of several words. An apostrophe inside a word opens none, and an unpaired quote
+/// removes nothing.
+fn unquoted(text: &str, keeps_words: bool) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(open) = rest.find(['\'', '"', '`']) {
@@ -167,8 +194,10 @@ fn unquoted(text: &str) -> String {
         let close = if follows_word { None } else { inside.find(quote) };
         match close {
             Some(close) => {
-                kept.push_str(&rest[..open]);
-                rest = &inside[close + quote.len_utf8()..];
+                let after = open + quote.len_utf8() + close + quote.len_utf8();
+                let is_kept = keeps_words && !inside[..close].contains(char::is_whitespace);
+                kept.push_str(&rest[..if is_kept { after } else { open }]);
+                rest = &rest[after..];
             }
             None => {
                 kept.push_str(&rest[..open + quote.len_utf8()]);

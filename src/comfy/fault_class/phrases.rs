@@ -38,7 +38,7 @@ pub(super) const MEMORY: &str = "
     | unable to allocate | failed to allocate | failed to alloc | not enough memory | not enough gpu | not enough vram
     | insufficient memory | insufficient vram | insufficient gpu | bad_alloc | bad allocation | memory allocation fail
     | memory allocation error | invalid buffer size | [errno 12] | [winerror 1455] | [winerror 8] | os error 12)
-    | paging file is too small | resource_exhausted | memory exhausted | exceeds the available memory
+    | os error 1455) | paging file is too small | resource_exhausted | memory exhausted | exceeds the available memory
     | exceeded memory limit | unable to find a valid cudnn algorithm
 ";
 
@@ -72,7 +72,7 @@ pub(super) const MACHINE: &str = "
 /// Errors of Linux (and, with a `w`, of Windows) that a disk, a mount or a limit of the machine causes.
 pub(super) const MACHINE_ERRNOS: &str = "
     5 | 6 | 11 | 19 | 23 | 24 | 28 | 30 | 37 | 52 | 74 | 107 | 112 | 116 | 117 | 121 | 122 | 124 | w19 | w21 | w23
-    | w39 | w53 | w55 | w59 | w64 | w67 | w112 | w126 | w127 | w1114 | w1117 | w1392
+    | w39 | w53 | w55 | w59 | w64 | w67 | w112 | w126 | w127 | w193 | w1114 | w1117 | w1392 | w1450
 ";
 
 /// Phrases of a file that was damaged or copied in part: a model, unless the node reads a user's file.
@@ -84,6 +84,79 @@ pub(super) const CORRUPT_FILE: &str = "
     | unexpected eof | bad magic | invalid load key | mmap length is greater than file size
 ";
 
+/// Exceptions of a machine's setup: packages, compilers, permissions, other programs.
+pub(super) const ENVIRONMENT_TYPES: &str = "
+    ImportError | ModuleNotFoundError | PackageNotFoundError | DistributionNotFound | VersionConflict
+    | ProcessLookupError | PermissionError | ChildProcessError | BrokenPipeError | CalledProcessError
+    | CompilationError | CompileError | InductorError | BackendCompilerFailed | TritonMissing | PTXASError
+    | OutOfResources | LoweringException | GitCommandNotFound | ExecutableNotFound | LocalEntryNotFoundError
+    | OfflineModeIsEnabled | GatedRepoError | CUDACompileException
+";
+
+/// Phrases of a machine's setup, wherever they stand outside of quoted sentences.
+pub(super) const ENVIRONMENT: &str = "
+    no module named | cannot import name | failed to import | unable to import | could not import | import failed
+    | pip install | apt install | apt-get install | conda install | brew install | not installed | must be installed
+    | please install | need to install | needs to be installed | should be installed | is it installed
+    | requirements.txt | command not found | not recognized as an internal | on your path | in your path
+    | in the path | system path | environment variable | compute capability | not implemented for '
+    | with arguments from the | no operator found for | memory_efficient_attention | unexpected keyword argument
+    | numpy.dtype size changed | numpy.ufunc size changed | binary incompatibility | numpy.core.multiarray
+    | compiled using numpy | compiled against | different cuda major | compilationerror | inductorerror
+    | torchdynamo | out of resource: | meta tensor | weights only load failed | ffmpeg subprocess
+    | unknown encoder | encoder not found | unrecognized option | codec not currently supported
+    | permission denied | access is denied | operation not permitted | being used by another process
+    | huggingface.co | is not a local folder | offline mode | local_files_only | name resolution | getaddrinfo
+    | certificate verify failed | 'gbk' codec | 'charmap' codec | 'ascii' codec | 'latin-1' codec | 'cp
+    | exec format error | text file busy
+";
+
+/// Errors of Linux (and, with a `w`, of Windows) of permissions, missing programs and the network.
+pub(super) const ENVIRONMENT_ERRNOS: &str = "
+    1 | 8 | 13 | 26 | 32 | 98 | 99 | 101 | 104 | 110 | 111 | 113 | w5 | w32 | w33 | w182 | w216 | w740 | w1260 | w1314
+    | w10048 | w10051 | w10054 | w10060 | w10061 | w11001
+";
+
+/// Words by which a message says that a part is missing, too old or unable.
+pub(super) const LACKING: &str = "
+    not supported | unsupported | not support | n't support | no support | not have support | only support
+    | not yet support | not implemented | not currently implemented | not available | n't available | unavailable
+    | not compiled | compiled with | not linked | not built | n't built | n't build | not found | not find | n't find
+    | unable to find | failed to find | not detected | no device | no gpu | not enabled | is required | are required
+    | required for | required to | requires | require | needs | needed | install | too old | outdated | out of date
+    | not recognize | incompatible | not compatible | version mismatch | upgrade | downgrade | newer | not defined
+    | not exist | failed to load | failed to initialize | failed to compile | compilation failed | not load
+    | unable to load | able to be loaded | could not run | only work | not work | not callable | have no support
+";
+
+/// Names of backends, devices, data types, packages and programs that machines differ in.
+pub(super) const PARTS: &str = "
+    mps | cuda | cudnn | cublas | rocm | hip | directml | privateuseone | dml | xpu | npu | mlu | musa | ipex | sycl
+    | vulkan | opencl | metal | gpu | gpus | vram | nvidia | amd | intel | ampere | hopper | blackwell | volta | turing
+    | triton | xformers | flashattention | sageattention | sageattn | sage_attn | flash_attn | bitsandbytes | bnb
+    | deepspeed | apex | torch | pytorch | torchvision | torchaudio | torchao | torchsde | torchcodec | dynamo
+    | torch.compile | inductor | numpy | scipy | numba | llvmlite | transformers | diffusers | accelerate | peft
+    | tokenizers | sentencepiece | safetensors | onnx | onnxruntime | tensorrt | openvino | tensorflow | tflite | jax
+    | opencv | cv2 | pillow | insightface | mediapipe | dlib | ultralytics | pynini | protobuf | pydantic | gguf
+    | nunchaku | kornia | spandrel | imageio | pyav | soundfile | librosa | sox | espeak | ffmpeg | ffprobe | avconv
+    | gifski | imagemagick | blender | colmap | nvcc | gcc | msvc | compiler | ninja | cmake | git | git-lfs | wsl
+    | python | dtype | dtypes | bfloat16 | bf16 | float64 | nvfp4 | mxfp8 | backend | driver | glibc | opengl | egl
+    | windows | linux | macos
+";
+
+/// Beginnings of such names: `fp8e4nv`, `float8_e4m3fn`.
+pub(super) const PARTS_BEGINNING: &str = "fp8 | float8 | fp4 | float4 | gfx1 | gfx9 | flash_attn | sage_attn | cp3";
+
+/// Such names of several words.
+pub(super) const PARTS_OF_WORDS: &str = "flash attention | sage attention | tensor core | custom op | shared library";
+
+/// Endings of models, which machines differ in.
+pub(super) const MODEL_ENDINGS: &str =
+    ".safetensors | .ckpt | .pth | .pt | .onnx | .gguf | .bin | .sft | .engine | .task | .tflite";
+
+/// Errors of a name that the graph gives: too long, or with characters that a file must not have.
+pub(super) const TASK_ERRNOS: &str = "36 | w123 | w206";
+
 /// Phrases of an error that the graph or its inputs cause.
 pub(super) const TASK: &str = "
     shape | size of tensor | sizes of tensors | size mismatch | dimension | expected scalar type | expected input
@@ -92,7 +165,7 @@ pub(super) const TASK: &str = "
     | does not contain a valid | out of range | out of bounds | index out of | cannot reshape | broadcast | must match
     | invalid literal | stride | unauthorized | please login | please log in | insufficient credits | payment required
     | invalid api key | content policy | content_policy | moderation | nsfw | bad request | unsupported format
-    | not a valid | is not valid | is required | must be  | missing required
+    | not a valid | is not valid | is required | must be  | missing required | file name too long | filename too long
 ";
 
 /// Parts of the names of classes that read files which users give.
