@@ -107,7 +107,7 @@ pub(super) const ENVIRONMENT: &str = "
     | unknown encoder | encoder not found | unrecognized option | codec not currently supported
     | permission denied | access is denied | operation not permitted | being used by another process
     | huggingface.co | is not a local folder | offline mode | local_files_only | name resolution | getaddrinfo
-    | certificate verify failed | 'gbk' codec | 'charmap' codec | 'ascii' codec | 'latin-1' codec | 'cp
+    | certificate verify failed | 'gbk' codec | 'charmap' codec | 'ascii' codec | 'latin-1' codec | 'cp125 | 'cp9
     | exec format error | text file busy
 ";
 
@@ -165,7 +165,8 @@ pub(super) const TASK: &str = "
     | does not contain a valid | out of range | out of bounds | index out of | cannot reshape | broadcast | must match
     | invalid literal | stride | unauthorized | please login | please log in | insufficient credits | payment required
     | invalid api key | content policy | content_policy | moderation | nsfw | bad request | unsupported format
-    | not a valid | is not valid | is required | must be  | missing required | file name too long | filename too long
+    | not a valid | is not valid | is required | must be  | missing required | required input | file name too long
+    | filename too long
 ";
 
 /// Parts of the names of classes that read files which users give.
