@@ -5,6 +5,7 @@ use crate::{
     task::{Failure, FailureKind},
     text::{is_invisible, truncated},
 };
+use std::borrow::Cow;
 
 /// Folders that are kept in a shortened path: they identify the code without revealing the server's layout.
 const KNOWN_FOLDERS: [&str; 4] = ["custom_nodes/", "site-packages/", "comfy_extras/", "ComfyUI/"];
@@ -38,12 +39,29 @@ impl FailedNode {
 /// Makes a word of the instance displayable: on one line, without invisible characters, and short.
 pub(super) fn displayable(text: &str) -> String {
     let is_visible = |c: &char| !c.is_control() && !is_invisible(*c);
-    truncated(cut(text, limits::MESSAGE_BYTES_MAX).chars().filter(is_visible).collect(), limits::WORD_BYTES_MAX)
+    let text = without_escapes(cut(text, limits::MESSAGE_BYTES_MAX));
+    truncated(text.chars().filter(is_visible).collect(), limits::WORD_BYTES_MAX)
 }
 
-/// Removes control and invisible characters but line breaks and tabs.
+/// Removes control and invisible characters but line breaks and tabs, and the colours of a terminal.
 fn without_controls(text: &str) -> String {
+    let text = without_escapes(text);
     text.chars().filter(|c| matches!(c, '\n' | '\t') || !(c.is_control() || is_invisible(*c))).collect()
+}
+
+/// Removes control sequences of a terminal: `ESC [ 31 m`.
+fn without_escapes(text: &str) -> Cow<'_, str> {
+    if !text.contains("\u{1b}[") {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split("\u{1b}[");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| matches!(c, ' '..='?'));
+        // Its last character is a letter or a sign.
+        kept.push_str(rest.strip_prefix(|c: char| matches!(c, '@'..='~')).unwrap_or(rest));
+    }
+    Cow::Owned(kept)
 }
 
 fn cut(text: &str, bytes_max: usize) -> &str {
@@ -153,11 +171,19 @@ mod tests {
             traceback: vec![odd.to_owned()],
         };
         let failure = node.into_failure(FailureKind::NodeError, &format!("a\n\tb {odd}"));
-        let clean = "…/custom_nodes/pack.nodes.Odd[2J";
+        let clean = "…/custom_nodes/pack.nodes.Odd";
         for text in [failure.node_id, failure.node_type, failure.exception_type] {
             assert_eq!(text.as_deref(), Some(clean));
         }
         assert_eq!((failure.message, failure.traceback), (format!("a\n\tb {clean}"), vec![clean.to_owned()]));
+    }
+
+    /// Fresh-eyes finding F16.
+    #[test]
+    fn colours_of_a_terminal_are_removed() {
+        let coloured = "\u{1b}[1;31mCUDA error\u{1b}[0m: lost\u{0} \u{1b}[";
+        let failure = FailedNode::default().into_failure(FailureKind::NodeError, coloured);
+        assert_eq!(failure.message.trim(), "CUDA error: lost");
     }
 
     #[test]
