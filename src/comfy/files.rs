@@ -4,6 +4,7 @@ use super::{
     Client, Download, Error, RemoteFile,
     http::{check_status, unreachable},
     limits, python_json,
+    remote_file::is_absolute,
 };
 use bytes::Bytes;
 use futures_util::{
@@ -200,6 +201,9 @@ fn stored_name(json: &str) -> Option<String> {
     let UploadedFile { name, subfolder, folder_type } = python_json::object(json)?;
     let file = RemoteFile::from_parts(name, subfolder, folder_type).ok()?;
     let folder = file.subfolder.trim_end_matches('/');
+    if is_absolute(&file.subfolder) {
+        return None;
+    }
     Some(if folder.is_empty() { file.filename } else { format!("{folder}/{}", file.filename) })
 }
 
@@ -224,7 +228,7 @@ mod tests {
             stored_name(r#"{"name":"a.png","subfolder":"x/y","type":"input","asset":{}}"#).as_deref(),
             Some("x/y/a.png")
         );
-        for odd in [r#"{"name":"../a"}"#, r#"{"name":5}"#, "[]", "{}", "<html>"] {
+        for odd in [r#"{"name":"../a"}"#, r#"{"name":"/srv/a"}"#, r#"{"name":5}"#, "[]", "{}", "<html>"] {
             assert!(stored_name(odd).is_none(), "{odd}");
         }
     }

@@ -28,6 +28,7 @@ mod system_stats;
 mod validation_error;
 
 pub use prompts::Client;
+pub(crate) use remote_file::is_absolute;
 pub(crate) use socket::event_queue::EventQueue;
 pub use socket::{Socket, event::PromptEvent, node_weights::NodeWeights, picture::Picture, progress::ProgressTracker};
 
@@ -147,7 +148,8 @@ pub struct PromptResult {
     pub outputs: Vec<NodeOutput>,
     /// Warnings about files and values that were left out, with the reasons.
     pub warnings: Vec<OutputWarning>,
-    /// The reason for which not all outputs can be fetched, here or elsewhere: an unusable file name, or too many.
+    /// The reason for which not all outputs can be fetched, here or elsewhere: an unusable file name, or too many. An
+    /// unusable name counts only if nothing else is there.
     pub fault: Option<Failure>,
 }
 

@@ -1,7 +1,7 @@
 //! Outputs of a prompt: every file and every value under any ui key (protocol §8, §18).
 //!
 //! Invariant: all of it comes from an instance, and is read item by item. File names are data for a query string, never
-//! part of a path; a name that no request can be made from is a fault of the prompt.
+//! part of a path; a name that no request can be made from is a fault of the prompt, which counts if nothing else is there.
 
 mod collector;
 mod values;

@@ -8,6 +8,15 @@ pub(crate) fn folder_type(name: &str) -> Option<&'static str> {
     ["input", "output", "temp"].into_iter().find(|kind| *kind == name)
 }
 
+/// Folder of the machine that the three folders are in.
+const BASE: &str = "/comfyui/";
+
+/// Returns a path below one of the three folders, of which an absolute path names one: `/comfyui/output/a` is `a`.
+pub(crate) fn relative<'a>(kind: &str, path: &'a str) -> &'a str {
+    let inside = path.strip_prefix(BASE).and_then(|path| path.strip_prefix(kind));
+    inside.and_then(|rest| if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }).unwrap_or(path)
+}
+
 /// Normalizes a subfolder, removing `.` and `..`; `None` if it leads outside.
 pub(crate) fn normalized(subfolder: &str) -> Option<String> {
     if subfolder.starts_with('/') || subfolder.contains('\0') {
@@ -49,7 +58,16 @@ pub(crate) fn locate(name: &str) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
-    use super::{normalized, split_annotation};
+    use super::{normalized, relative, split_annotation};
+
+    #[test]
+    fn an_absolute_path_is_below_its_folder() {
+        assert_eq!(relative("output", "/comfyui/output/a/b"), "a/b");
+        assert_eq!(relative("output", "/comfyui/output"), "");
+        for other in ["/comfyui/outputs/a", "/comfyui/temp/a", "/etc", "a"] {
+            assert_eq!(relative("output", other), other);
+        }
+    }
 
     #[test]
     fn subfolders_stay_inside() {

@@ -5,7 +5,7 @@
 
 use super::values::{self, Item};
 use crate::{
-    comfy::{NodeOutput, RemoteFile, error_text::FailedNode, limits},
+    comfy::{NodeOutput, RemoteFile, error_text::FailedNode, limits, remote_file::NameProblem},
     json::{each_element, each_member, member},
     task::{Failure, FailureKind, OutputWarning},
 };
@@ -22,7 +22,7 @@ pub(super) struct Collector {
     /// Size of the values that become part of the task.
     text_bytes: usize,
     pub(super) warnings: Vec<OutputWarning>,
-    /// The first fault.
+    /// The first fault: a name that no request can be made from, or too many files.
     pub(super) fault: Option<Failure>,
     /// Memory that the outputs may still take.
     memory_left: usize,
@@ -75,8 +75,15 @@ impl Collector {
                 let is_animated = entry.is_animated(*index - 1);
                 self.add_file(entry, file, is_animated, false)
             }
-            Item::File(Err(reason)) => {
+            Item::File(Err(NameProblem::Elsewhere(reason))) => {
                 *index += 1;
+                // The place is worth having.
+                self.warn(entry, &format!("{reason}; the node's answer is kept as JSON"));
+                self.add_value(entry, (crate::task::OutputKind::Json, value.get().to_owned()), value)
+            }
+            Item::File(Err(NameProblem::Unusable(reason))) => {
+                *index += 1;
+                self.warn(entry, &reason);
                 let message = format!("an output cannot be fetched: {reason}");
                 self.fail(entry.node_id, FailureKind::OutputUnavailable, &message);
                 ControlFlow::Continue(())

@@ -1,7 +1,10 @@
 //! Reads one item of a node's ui result: a file, a bare path of a 3D file, or a value with its kind. Pure.
 
 use crate::{
-    comfy::{RemoteFile, limits, python_json},
+    comfy::{
+        RemoteFile, limits, python_json,
+        remote_file::{NameProblem, split_suffix},
+    },
     json::{each_element, member},
     task::OutputKind,
 };
@@ -21,7 +24,7 @@ pub(super) enum Item {
     /// An object that is no file.
     Object,
     /// A file, or the reason for which no request can be made from its name.
-    File(Result<RemoteFile, String>),
+    File(Result<RemoteFile, NameProblem>),
     /// A string that looks like the path of a file in the folder of outputs, or else in that of temporary files.
     Path(RemoteFile),
     /// A scalar.
@@ -138,10 +141,7 @@ pub(super) fn is_json(text: &str) -> bool {
 /// Reads the path of a 3D file: `3d/x_00001.glb`, also with the suffix ` [temp]` or ` [output]`.
 fn bare_path(raw: &RawValue) -> Option<RemoteFile> {
     let text = python_json::exact_text(raw, 2 * limits::NAME_BYTES_MAX)?;
-    let suffixes = [" [output]", " [temp]", " [input]"];
-    let marked = suffixes.iter().find_map(|suffix| Some((text.strip_suffix(suffix)?, suffix)));
-    let (path, folder_type) =
-        marked.map_or((text.as_str(), "output"), |(path, suffix)| (path, &suffix[2..suffix.len() - 1]));
+    let (path, folder_type) = split_suffix(&text).unwrap_or((&text, "output"));
     let lower = path.to_ascii_lowercase();
     let stem = BARE_PATHS.iter().find_map(|extension| lower.strip_suffix(extension))?;
     if stem.is_empty() || path.contains(['\n', '\r']) {

@@ -6,7 +6,7 @@ use super::{
     context::AttemptContext,
     follow,
     inputs::{self, CachedInput},
-    outputs::{early_outputs::EarlyCollector, file_names::FileNames},
+    outputs::{early_outputs::EarlyCollector, file_names::FileNames, final_outputs::forget_cached_results},
     recover::{self, Origin, Recovered},
     reroute::{self, AfterRefusal},
     settle::{Executed, release},
@@ -149,6 +149,10 @@ impl AttemptContext {
     /// If the instance refuses the prompt because of such an input, the input is uploaded and the prompt submitted once
     /// more, provided that nothing of the first submission is at the instance.
     async fn submit(&mut self) -> Result<Vec<CachedInput>, StageError> {
+        if self.claim.attempt.get() > 1 && self.had_no_outputs_before().await {
+            // This instance may answer from its cache, too, with files that are gone.
+            forget_cached_results(&self.instance).await;
+        }
         let (cached, mut refusal) = match self.upload_and_submit().await? {
             Submission::Accepted(cached) => return Ok(cached),
             Submission::Refused(cached, failure) => (cached, failure),

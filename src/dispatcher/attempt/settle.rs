@@ -64,7 +64,13 @@ impl AttemptContext {
         let stored = beside(start.as_mut(), early.finish()).await;
         let (outcome, fresh, files, replaced) = match ending.outcome {
             PromptOutcome::Success => {
-                if let Some(fault) = ending.fault {
+                let is_vain = ending.outputs.is_empty() && stored.outputs().is_empty();
+                if is_vain && let Some(fault) = ending.fault.as_ref().filter(|fault| fault.kind == FailureKind::Stalled)
+                {
+                    return Err(StageError::infrastructure(fault.kind, fault.message.clone()));
+                }
+                // Too many files, or nothing but names that no request can be made from: the same everywhere.
+                if let Some(fault) = ending.fault.filter(|fault| is_vain || fault.kind == FailureKind::OutputTooLarge) {
                     return Err(StageError::final_failure(fault));
                 }
                 let collect = final_outputs::collect(&store, &ending.outputs, stored);

@@ -2,6 +2,7 @@
 
 use crate::sim::{
     engine::progress::NodeIds,
+    file_paths::relative,
     nodes::{
         context::Context,
         drawing::Picture,
@@ -84,7 +85,7 @@ pub(crate) async fn run(
     })
 }
 
-/// Returns the given ui, and makes the files that it names: objects with `filename`, and strings that end like 3D files,
+/// Returns the given ui, and makes the files that it names: objects with `filename` (without `"made":false`), and strings that end like 3D files,
 /// which are put into `folder`.
 async fn ui_out(context: &Context, inputs: &Inputs<'_>) -> Result<NodeResult, NodeFailure> {
     let ui: Value = serde_json::from_str(&inputs.text("ui", "{}"))
@@ -96,13 +97,17 @@ async fn ui_out(context: &Context, inputs: &Inputs<'_>) -> Result<NodeResult, No
         match value {
             Value::Array(items) => rest.extend(items),
             Value::Object(members) => {
-                if let Some(filename) = value["filename"].as_str() {
+                if let Some(filename) = value["filename"].as_str().filter(|_| value["made"] != false) {
                     let kind = if value["type"] == "temp" { "temp" } else { "output" };
-                    make_file(context, (kind, value["subfolder"].as_str().unwrap_or_default(), filename))?;
+                    let path = format!("{}/{filename}", value["subfolder"].as_str().unwrap_or_default());
+                    let path = relative(kind, path.trim_start_matches("//")).trim_matches('/');
+                    let (subfolder, filename) = path.rsplit_once('/').unwrap_or(("", path));
+                    make_file(context, (kind, subfolder, filename))?;
                 }
                 rest.extend(members.values());
             }
             Value::String(path) if THREE_D.iter().any(|extension| path.to_lowercase().ends_with(extension)) => {
+                let path = relative(folder, path);
                 let (subfolder, filename) = path.rsplit_once('/').unwrap_or(("", path));
                 make_file(context, (folder, subfolder, filename))?;
             }

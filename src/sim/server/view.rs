@@ -2,7 +2,7 @@
 
 use crate::sim::{
     engine::process::Process,
-    file_paths::{folder_type, normalized, split_annotation},
+    file_paths::{folder_type, normalized, relative, split_annotation},
     files::File,
     lock::lock,
     nodes::media_bytes,
@@ -39,7 +39,7 @@ pub(crate) async fn view(
     }
     let kind = annotation.or_else(|| folder_type(query.get("type").map_or("output", String::as_str)));
     let Some(kind) = kind else { return aiohttp::empty(StatusCode::BAD_REQUEST) };
-    let Some(subfolder) = normalized(query.get("subfolder").map_or("", String::as_str)) else {
+    let Some(subfolder) = normalized(relative(kind, query.get("subfolder").map_or("", String::as_str))) else {
         return aiohttp::empty(StatusCode::FORBIDDEN);
     };
     let name = filename.rsplit('/').next().unwrap_or(filename).to_owned();

@@ -20,6 +20,24 @@ async fn a_missing_output_is_made_again() {
     assert_eq!(stack.executions(&id), 2);
 }
 
+/// Fresh-eyes finding F2: an instance answers from its cache with a file that was deleted since.
+#[tokio::test]
+async fn a_cached_result_without_its_file_is_forgotten_and_made_again() {
+    let stack = Stack::start(2, 1).await;
+    let ui = json!({"images": [{"filename": "a.png"}]}).to_string();
+    let graph = json!({"1": {"class_type": "UiOut", "inputs": {"ui": ui}}});
+    // Both have it in their caches.
+    for sim in &stack.sims {
+        super::post_foreign(sim, "before", graph.clone()).await;
+        super::happens(&stack, sim, shuzhiren::sim::LogEvent::Succeeded, "before").await;
+        sim.delete_outputs(None);
+    }
+    let id = stack.client.submit(json!({"workflow": graph})).await;
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(2)), "{task}\n{}", stack.log());
+    assert_eq!(task["attempts"][0]["outcome"], "output_unavailable", "{task}");
+}
+
 /// [10] After the last attempt the task fails and names the missing file.
 #[tokio::test]
 async fn a_task_whose_output_stays_missing_fails() {
@@ -82,7 +100,10 @@ async fn a_hostile_file_name_is_not_fetched() {
     let id = stack.client.submit(json!({"workflow": workflow::quick(10)})).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("failed"), &json!(1)), "{task}");
-    assert!(task["error"]["message"].as_str().is_some_and(|why| why.contains("is not the name of a file")), "{task}");
+    assert!(
+        task["error"]["message"].as_str().is_some_and(|why| why.contains("leads out of the instance's folders")),
+        "{task}"
+    );
     assert_eq!((proxy.requests("GET /view"), stack.stored_files().len()), (0, 0));
 }
 

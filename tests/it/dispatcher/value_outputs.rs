@@ -108,6 +108,55 @@ async fn a_3d_file_named_by_a_string_is_fetched_from_where_it_is() {
     assert!(warning["message"].as_str().unwrap().contains("chair.usdz"), "{warning}");
 }
 
+/// Fresh-eyes finding F1: `/view` serves files by a folder of the machine, and a name may contain its folder.
+#[tokio::test]
+async fn a_file_that_the_instance_serves_arrives_however_it_is_named() {
+    let stack = Stack::start(1, 1).await;
+    let out = |ui: Value| json!({"class_type": "UiOut", "inputs": {"ui": ui.to_string()}});
+    let graph = json!({
+        "1": out(json!({"result": ["/comfyui/output/hy/abs.glb"]})),
+        "2": out(json!({"images": [{"filename": "p.png", "subfolder": "/comfyui/output/q", "type": "output"}]})),
+        "3": out(json!({"images": [{"filename": "r/p.png", "subfolder": "", "type": null}]})),
+        "4": out(json!({"images": [{"filename": "x.png", "subfolder": "/etc", "made": false}]})),
+    });
+    let task = completes_once(&stack, json!({"workflow": graph})).await;
+    let rows: Vec<Value> = outputs(&task)
+        .iter()
+        .map(|output| json!([output["nodeId"], output["kind"], output["originalName"], output["subfolder"]]))
+        .collect();
+    let expected = [
+        json!(["1", "model3d", "abs.glb", null]),
+        json!(["2", "image", "p.png", null]),
+        json!(["3", "image", "p.png", "r"]),
+    ];
+    assert_eq!(rows, expected, "{task}");
+    assert!(!task.to_string().contains("comfyui/output"), "no folder of the machine is shown: {task}");
+    let [warning] = &task["warnings"].as_array().unwrap()[..] else { panic!("{task}") };
+    assert_eq!((&warning["code"], &warning["nodeId"]), (&json!("output_dropped"), &json!("4")), "{task}");
+}
+
+/// Fresh-eyes finding F2: previews that are gone, files elsewhere, and one missing file of several cost no result.
+#[tokio::test]
+async fn what_cannot_be_fetched_is_left_out_with_a_warning() {
+    let stack = Stack::start(1, 1).await;
+    let out = |ui: Value| json!({"class_type": "UiOut", "inputs": {"ui": ui.to_string()}});
+    let graph = json!({
+        "1": out(json!({"images": [{"filename": "kept.png"}, {"filename": "lost.png", "made": false}]})),
+        "2": out(json!({"images": [{"filename": "preview.png", "type": "temp", "made": false}]})),
+        "3": out(json!({"images": [{"filename": "a.png", "type": "s3", "made": false}]})),
+        "4": out(json!({"images": [{"filename": "https://example.com/a.png", "made": false}]})),
+        "5": out(json!({"images": [{"filename": "../x.png", "made": false}]})),
+    });
+    let task = completes_once(&stack, json!({"workflow": graph})).await;
+    let kinds: Vec<Value> = outputs(&task).iter().map(|one| json!([one["nodeId"], one["kind"]])).collect();
+    assert_eq!(kinds, [json!(["1", "image"]), json!(["3", "json"]), json!(["4", "json"])], "{task}");
+    assert!(outputs(&task)[2]["text"].as_str().unwrap().contains("https://example.com/a.png"), "{task}");
+    let warnings = task["warnings"].as_array().unwrap();
+    assert!(warnings.iter().all(|warning| warning["code"] == "output_dropped"), "{task}");
+    let nodes: BTreeSet<&str> = warnings.iter().map(|warning| warning["nodeId"].as_str().unwrap()).collect();
+    assert_eq!(nodes, ["1", "2", "3", "4", "5"].into(), "{task}");
+}
+
 #[tokio::test]
 async fn a_completed_task_without_outputs_says_why() {
     let stack = Stack::start(1, 1).await;

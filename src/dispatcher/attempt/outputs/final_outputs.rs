@@ -7,7 +7,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     comfy::NodeOutput,
-    dispatcher::{attempt::stage_error::StageError, redis_retry::until_answered},
+    dispatcher::{attempt::stage_error::StageError, instance::state::Instance, redis_retry::until_answered},
     queue::FileRecord,
     task::{Failure, FailureKind, FileId, Output, OutputWarning},
 };
@@ -37,7 +37,9 @@ pub(crate) struct Collected {
     pub(crate) warnings: Vec<OutputWarning>,
 }
 
-/// Collects all outputs. On a failure the files stored by this call are deleted again.
+/// Collects all outputs. A file that the instance does not have is left out with a warning, unless no file is left that
+/// could stand for the result: then another run is worth it. Temporary files are previews, and do not, if the prompt
+/// made others. On a failure the files stored by this call are deleted again.
 pub(crate) async fn collect(
     store: &OutputStore,
     made: &[NodeOutput],
@@ -48,13 +50,49 @@ pub(crate) async fn collect(
         return Err(StageError::failed(Failure::new(FailureKind::OutputTooLarge, message)));
     }
     let mut collection = Collection::begin(store, stored).await;
+    let has_results = made.iter().any(|one| is_result(one, false));
+    let mut missing = None;
     for one in made {
-        if let Err(error) = collection.add(one).await {
-            store.discard(&collection.fresh[collection.early..]).await;
-            return Err(error);
+        match collection.add(one).await {
+            Ok(()) => {}
+            Err(AddError::Missing(error)) => {
+                collection.warn(one, &error);
+                if is_result(one, !has_results) {
+                    missing.get_or_insert(error);
+                }
+            }
+            Err(AddError::Failed(error)) => {
+                store.discard(&collection.fresh[collection.early..]).await;
+                return Err(error);
+            }
         }
     }
+    let counts = |output: &Output| output.file_id.is_some() && !(has_results && output.temporary);
+    if let Some(error) = missing
+        && !collection.outputs.iter().any(counts)
+    {
+        store.discard(&collection.fresh[collection.early..]).await;
+        forget_cached_results(&store.instance).await;
+        return Err(error);
+    }
     Ok(collection.end())
+}
+
+/// Whether the output is a file that is a result, or with `also_temporary` any file.
+fn is_result(made: &NodeOutput, also_temporary: bool) -> bool {
+    match made {
+        NodeOutput::File { file, .. } => also_temporary || file.folder_type != "temp",
+        NodeOutput::Value { .. } | NodeOutput::Picture { .. } => false,
+    }
+}
+
+/// Best effort: the instance may have answered from its cache with files that were deleted since.
+pub(crate) async fn forget_cached_results(instance: &Instance) {
+    if instance.clock.may_act()
+        && let Err(error) = instance.client.free_memory().await
+    {
+        tracing::debug!(instance = %instance.target.id, %error, "cached results not forgotten");
+    }
 }
 
 /// Collects the outputs of a failed prompt, as far as they are available.
@@ -62,13 +100,21 @@ pub(crate) async fn collect_some(store: &OutputStore, made: &[NodeOutput], store
     let mut collection = Collection::begin(store, stored).await;
     for one in made.iter().take(OUTPUTS_MAX) {
         // The task reports the failure of the prompt; a missing output must not hide it.
-        if let Err(error) = collection.add(one).await {
+        if let Err(AddError::Missing(error) | AddError::Failed(error)) = collection.add(one).await {
             let (instance, task, attempt) = (&store.instance.target.id, store.task, store.attempt);
             tracing::debug!(%instance, %task, %attempt, "output of a failed prompt not stored");
             collection.warn(one, &error);
         }
     }
     collection.end()
+}
+
+/// The reason an output is not among those of the task.
+enum AddError {
+    /// The instance does not have the file.
+    Missing(StageError),
+    /// It may be available, or this process is at fault.
+    Failed(StageError),
 }
 
 struct Collection<'a> {
@@ -109,9 +155,9 @@ impl<'a> Collection<'a> {
         collection
     }
 
-    async fn add(&mut self, made: &NodeOutput) -> Result<(), StageError> {
+    async fn add(&mut self, made: &NodeOutput) -> Result<(), AddError> {
         if self.store.cancelled.is_cancelled() {
-            return Err(StageError::NotOurs);
+            return Err(AddError::Failed(StageError::NotOurs));
         }
         self.nodes.insert(made.origin().0.to_owned());
         if let NodeOutput::File { node_id, file, .. } = made {
@@ -175,27 +221,30 @@ impl<'a> Collection<'a> {
     }
 }
 
-async fn fetch(store: &OutputStore, made: &NodeOutput) -> Result<StoredOutput, StageError> {
+async fn fetch(store: &OutputStore, made: &NodeOutput) -> Result<StoredOutput, AddError> {
     let mut delays = Backoff::new(FETCH_DELAYS.0, FETCH_DELAYS.1);
-    for _ in 1..FETCHES_MAX {
-        match store.store(made).await {
+    let mut fetches = 1;
+    loop {
+        let reason = match store.store(made).await {
             Ok(output) => return Ok(output),
-            Err(StoreError::Permanent(error) | StoreError::Missing(error)) => return Err(error),
-            Err(StoreError::Retryable(reason)) => {
-                let (instance, task, attempt) = (&store.instance.target.id, store.task, store.attempt);
-                tracing::debug!(%instance, %task, %attempt, reason, "output download failed; retrying");
-            }
+            Err(StoreError::Permanent(error)) => return Err(AddError::Failed(error)),
+            Err(StoreError::Missing(error)) => return Err(AddError::Missing(error)),
+            Err(StoreError::Retryable(reason)) => reason,
+        };
+        if fetches == FETCHES_MAX {
+            let error = match made {
+                NodeOutput::File { file, .. } => unavailable(file, &reason),
+                NodeOutput::Value { .. } | NodeOutput::Picture { .. } => {
+                    StageError::failed(Failure::new(FailureKind::OutputUnavailable, reason))
+                }
+            };
+            return Err(AddError::Failed(error));
         }
+        let (instance, task, attempt) = (&store.instance.target.id, store.task, store.attempt);
+        tracing::debug!(%instance, %task, %attempt, reason, "output download failed; retrying");
         tokio::select! {
-            () = delays.pause() => {}
-            () = store.cancelled.cancelled() => return Err(StageError::NotOurs),
+            () = delays.pause() => fetches += 1,
+            () = store.cancelled.cancelled() => return Err(AddError::Failed(StageError::NotOurs)),
         }
     }
-    store.store(made).await.map_err(|error| match (error, made) {
-        (StoreError::Permanent(error) | StoreError::Missing(error), _) => error,
-        (StoreError::Retryable(reason), NodeOutput::File { file, .. }) => unavailable(file, &reason),
-        (StoreError::Retryable(reason), NodeOutput::Value { .. } | NodeOutput::Picture { .. }) => {
-            StageError::failed(Failure::new(FailureKind::OutputUnavailable, reason))
-        }
-    })
 }

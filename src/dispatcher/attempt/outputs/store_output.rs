@@ -2,7 +2,7 @@
 
 use super::{file_names::FileNames, min_speed::MinSpeed};
 use crate::{
-    comfy::{self, NodeOutput, Picture, RemoteFile},
+    comfy::{self, NodeOutput, Picture, RemoteFile, is_absolute},
     dispatcher::{
         attempt::stage_error::StageError,
         instance::state::Instance,
@@ -75,7 +75,7 @@ pub(crate) enum StoreError {
     Retryable(String),
     /// Another try would fail the same way.
     Permanent(StageError),
-    /// The instance does not have the file.
+    /// The instance does not have the file, or does not give it.
     Missing(StageError),
 }
 
@@ -276,10 +276,11 @@ impl OutputStore {
     }
 
     /// Returns the folder that the user's prefix named: without the folder of the task, which `Workflow::isolate` put
-    /// before it.
+    /// before it, and without the folders of the machine before that.
     fn subfolder(&self, file: &RemoteFile) -> Option<String> {
         let folder = file.subfolder.replace('\\', "/");
-        let folder = folder.strip_prefix(&self.task.to_string()).unwrap_or(&folder).trim_matches('/');
+        let own = folder.split_once(&self.task.to_string()).map(|(_, own)| own);
+        let folder = own.unwrap_or(if is_absolute(&folder) { "" } else { &folder }).trim_matches('/');
         (!folder.is_empty()).then(|| folder.to_owned())
     }
 
@@ -291,6 +292,9 @@ impl OutputStore {
                 // The file of a cached result was deleted, or the instance cannot read the folder: another attempt
                 // executes the node again.
                 comfy::Error::NotFound => StoreError::Missing(unavailable(file, "the instance does not have the file")),
+                comfy::Error::Refused(reason) => {
+                    StoreError::Missing(unavailable(file, &format!("the instance does not give the file: {reason}")))
+                }
                 error => StoreError::Retryable(error.to_string()),
             })?;
         let failed = |error| StoreError::Permanent(store_failed(error));

@@ -136,7 +136,7 @@ impl AttemptContext {
     /// Whether the outputs of an earlier attempt could not be fetched either. One more run, elsewhere, is worth it; a
     /// third would hold up the fleet for the same result. A retry by a user clears the instances that a task avoids, and
     /// so begins anew.
-    async fn had_no_outputs_before(&self) -> bool {
+    pub(in crate::dispatcher::attempt) async fn had_no_outputs_before(&self) -> bool {
         let task = until_answered(self.call("task"), || self.instance.queue().task(self.claim.task)).await;
         task.is_some_and(|task| {
             task.attempts.iter().any(|record| {
