@@ -89,7 +89,8 @@
 //! | a node is silent while its instance answers and shows it | it goes on, for `--silent-timeout`; one more try elsewhere, then it fails |
 //! | infrastructure fails in any other way | the attempt is retried, elsewhere if possible, with growing delays, up to `maxAttempts` times |
 //! | an output download breaks off or trickles | it is fetched again; below 64 KiB/s over six HTTP timeouts the attempt is given up |
-//! | an output cannot be fetched | the task is run once more, elsewhere; then it fails |
+//! | an output cannot be fetched | it is left out with a warning if other files are there; else the task is run once more, elsewhere and without caches; then it fails |
+//! | a worker dies behind healthy HTTP | a prompt that has executed ends as it was announced, within a minute; others run elsewhere; the instance is put aside until it is restarted |
 //! | an instance sends hostile bytes | limits of size and number; a result that cannot be read or fetched fails the task with the reason; a dispatcher stays below 256 MB |
 //! | the store's disk is at its reserve | uploads get 507 and tasks wait; running prompts still store their outputs |
 //! | the store is full or unreachable | uploads get 507 or 503; attempts are retried; deleting a file frees the disk of a Redis that cannot write |

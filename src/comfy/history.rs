@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     json::{each_element, each_member, first_elements},
-    task::FailureKind,
+    task::{Failure, FailureKind},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -118,7 +118,7 @@ fn error_outcome(messages: Option<&RawValue>) -> PromptOutcome {
     });
     match last {
         Some(None) => PromptOutcome::Interrupted,
-        Some(Some(data)) => failed(&python_json::object(data.get()).unwrap_or_default()),
+        Some(Some(data)) => PromptOutcome::Failed(failure(data.get())),
         None => PromptOutcome::Failed(
             FailedNode::default()
                 .into_failure(FailureKind::NodeError, "the instance reported an error without details"),
@@ -126,7 +126,9 @@ fn error_outcome(messages: Option<&RawValue>) -> PromptOutcome {
     }
 }
 
-fn failed(error: &ExecutionError<'_>) -> PromptOutcome {
+/// Reads the data of `execution_error`.
+pub(super) fn failure(json: &str) -> Failure {
+    let error: ExecutionError<'_> = python_json::object(json).unwrap_or_default();
     let non_empty = |raw: Option<&RawValue>, bytes_max: usize| {
         raw.and_then(|raw| python_json::text(raw, bytes_max)).filter(|text| !text.is_empty())
     };
@@ -147,7 +149,7 @@ fn failed(error: &ExecutionError<'_>) -> PromptOutcome {
         exception_type,
         traceback: error.traceback.map(last_frames).unwrap_or_default(),
     };
-    PromptOutcome::Failed(node.into_failure(kind, &message))
+    node.into_failure(kind, &message)
 }
 
 /// Returns the last frames of a traceback: each that is kept has at least one line.

@@ -18,8 +18,11 @@
 //!   not answer for longer than `--gone-after` counts as dead, and one that refuses connections, because its process is
 //!   gone, after 10 s: its tasks run elsewhere. If it comes back with its queue within an hour, the prompts of those
 //!   tasks are cancelled.
-//! * Outputs that cannot be fetched are made once more, elsewhere. An unusable output name, a history entry of more than
-//!   8 MiB (besides the graph), and more than 4,096 outputs fail the task at once.
+//! * Outputs that cannot be fetched are left out with a warning; if no result is left, they are made once more, elsewhere
+//!   and without caches. Nothing but unusable output names, a history entry of more than 8 MiB (besides the graph), and
+//!   more than 4,096 outputs fail the task at once.
+//! * A prompt that has executed and gets no entry in the history within a minute ends as it was announced; its instance
+//!   gets no tasks until it is restarted.
 //! * A dispatcher stays below 256 MB of memory with any bytes that one instance sends (limits: `comfy/limits`).
 //! * An instance that answers its checks but fails three runs in a row is paused for 1 s, then 2, 4 … 60 s, until a run
 //!   succeeds (`phase` is `suspect`, `lastError` has the reason).

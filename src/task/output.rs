@@ -95,7 +95,8 @@ pub struct Output {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputWarning {
-    /// Stable code for programs: `output_dropped`, `output_ignored`, `no_outputs`.
+    /// Stable code for programs: `output_dropped`, `output_ignored`, `result_not_recorded`,
+    /// `no_outputs`.
     pub code: String,
     /// Message for people: node, key and reason.
     pub message: String,
@@ -121,6 +122,18 @@ impl OutputWarning {
             message: format!("{key:?} of node {node_id} is not among the outputs: {reason}"),
             node_id: Some(node_id.to_owned()),
             key: Some(key.to_owned()),
+        }
+    }
+
+    /// Warns that the instance announced the outputs and did not record them.
+    pub fn unrecorded() -> Self {
+        Self {
+            code: "result_not_recorded".to_owned(),
+            message: "the instance executed the task and did not record its result; outputs that it did not announce \
+                      before, and long texts, are not among the outputs"
+                .to_owned(),
+            node_id: None,
+            key: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Events from an instance's WebSocket.
 
 use super::picture::Picture;
-use crate::comfy::NodeOutput;
+use crate::{comfy::NodeOutput, task::Failure};
 use uuid::Uuid;
 
 /// An event from the WebSocket. Only a hint: REST is the truth. Events of prompts whose id is not a UUID (other
@@ -55,7 +55,14 @@ pub enum PromptEvent {
         /// The picture; `None` if it was dropped, because too many wait to be stored.
         picture: Option<Picture>,
     },
-    /// The prompt probably ended (success, error, interrupted, or `executing null`). Check with
+    /// A node failed, or the prompt was interrupted, which ends the prompt.
+    Failed {
+        /// The prompt.
+        prompt: Uuid,
+        /// The failure, as the history will have it.
+        failure: Box<Failure>,
+    },
+    /// The prompt probably ended (success, or `executing null`). Check with
     /// [`crate::comfy::Client::result`].
     Ended(Uuid),
 }
@@ -70,6 +77,7 @@ impl PromptEvent {
             | Self::Executing { prompt, .. }
             | Self::Progress { prompt, .. }
             | Self::Picture { prompt, .. }
+            | Self::Failed { prompt, .. }
             | Self::Executed { prompt, .. } => Some(*prompt),
         }
     }
@@ -81,6 +89,9 @@ impl PromptEvent {
             Self::Cached { nodes, .. } => nodes.iter().map(|node| 32 + node.len()).sum(),
             Self::Executing { node, .. } | Self::Picture { node, .. } => node.len(),
             Self::Progress { node, .. } => node.as_ref().map_or(0, String::len),
+            Self::Failed { failure, .. } => {
+                failure.message.len() + failure.traceback.iter().map(String::len).sum::<usize>()
+            }
             Self::Executed { node, outputs, .. } => node.len() + outputs.iter().map(NodeOutput::memory).sum::<usize>(),
         };
         128 + parts

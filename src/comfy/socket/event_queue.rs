@@ -87,7 +87,10 @@ impl State {
 }
 
 fn is_essential(event: &PromptEvent) -> bool {
-    matches!(event, PromptEvent::Started(_) | PromptEvent::Ended(_) | PromptEvent::Picture { .. })
+    matches!(
+        event,
+        PromptEvent::Started(_) | PromptEvent::Failed { .. } | PromptEvent::Ended(_) | PromptEvent::Picture { .. }
+    )
 }
 
 fn is_same_bar(last: &PromptEvent, event: &PromptEvent) -> bool {
@@ -96,7 +99,8 @@ fn is_same_bar(last: &PromptEvent, event: &PromptEvent) -> bool {
             prompt == other && node == other_node
         }
         (PromptEvent::QueueRemaining(_), PromptEvent::QueueRemaining(_)) => true,
-        (PromptEvent::Ended(prompt), PromptEvent::Ended(other)) => prompt == other,
+        (PromptEvent::Ended(prompt), PromptEvent::Ended(other))
+        | (PromptEvent::Failed { prompt, .. }, PromptEvent::Failed { prompt: other, .. }) => prompt == other,
         _ => false,
     }
 }

@@ -114,7 +114,7 @@ impl ProgressTracker {
             PromptEvent::Executing { node, .. } => self.begin(node),
             PromptEvent::Progress { node, value, max, .. } => self.step(node.as_deref(), *value, *max),
             PromptEvent::Executed { node, .. } => self.executed(node),
-            PromptEvent::Ended(_) => self.leave(),
+            PromptEvent::Failed { .. } | PromptEvent::Ended(_) => self.leave(),
         }
         self.advance();
         self.progress() != before
@@ -142,6 +142,11 @@ impl ProgressTracker {
     /// Returns the node of the graph that `node` belongs to, e.g. `1` for `1.0.0.1`.
     fn graph_node(&self, node: &str) -> Option<String> {
         ancestor(node, |name| self.graph.contains(name)).map(str::to_owned)
+    }
+
+    /// Whether every node of the graph has ended.
+    pub fn is_done(&self) -> bool {
+        self.current.is_none() && self.done_before.max(self.done.len()) >= self.graph.len()
     }
 
     fn nodes_done(&self) -> usize {

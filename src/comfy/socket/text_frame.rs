@@ -1,8 +1,9 @@
 //! Parses text frames of the WebSocket into events (protocol §5).
 
 use crate::{
-    comfy::{PromptEvent, limits, outputs, python_json},
+    comfy::{PromptEvent, history, limits, outputs, python_json},
     json::{each_element, member},
+    task::{Failure, FailureKind},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -78,10 +79,17 @@ impl Reader {
                 let outputs = data.output.map(|ui| outputs::of_node(&node, ui)).unwrap_or_default();
                 Some(PromptEvent::Executed { prompt, node, outputs })
             }
-            "execution_success" | "execution_interrupted" => data.prompt().map(PromptEvent::Ended),
+            "execution_success" => data.prompt().map(PromptEvent::Ended),
+            "execution_interrupted" => {
+                let failure = Failure::new(FailureKind::Interrupted, "the prompt was interrupted at the instance");
+                Some(PromptEvent::Failed { prompt: data.prompt()?, failure: Box::new(failure) })
+            }
             // A blocked node does not end the prompt, which goes on and succeeds (protocol §5).
             "execution_error" if data.exception_type.and_then(word).as_deref() == Some("ExecutionBlocked") => None,
-            "execution_error" => data.prompt().map(PromptEvent::Ended),
+            "execution_error" => {
+                let failure = Box::new(history::failure(frame.data.get()));
+                Some(PromptEvent::Failed { prompt: data.prompt()?, failure })
+            }
             _ => None,
         }
     }
@@ -157,7 +165,7 @@ mod tests {
     use super::{PromptEvent, Reader};
     use crate::{
         comfy::{NodeOutput, limits},
-        task::OutputKind,
+        task::{FailureKind, OutputKind},
     };
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -224,11 +232,13 @@ mod tests {
             )
         };
         assert_eq!(read(&[&error("ExecutionBlocked")]), []);
-        assert_eq!(read(&[&error("RuntimeError")]), [PromptEvent::Ended(PROMPT)]);
-        assert_eq!(
-            read(&[r#"{"type":"execution_interrupted","data":{"prompt_id":"ID"}}"#]),
-            [PromptEvent::Ended(PROMPT)]
-        );
+        let kind = |frame: &str| match &read(&[frame])[..] {
+            [PromptEvent::Failed { prompt: PROMPT, failure }] => Some((failure.kind, failure.exception_type.clone())),
+            _ => None,
+        };
+        assert_eq!(kind(&error("RuntimeError")), Some((FailureKind::NodeError, Some("RuntimeError".to_owned()))));
+        let interrupted = r#"{"type":"execution_interrupted","data":{"prompt_id":"ID"}}"#;
+        assert_eq!(kind(interrupted), Some((FailureKind::Interrupted, None)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{
     record_progress::ProgressRecorder,
     recover::PriorRun,
     stage_error::StageError,
-    watchdog::{Watchdog, last_words::LastWords},
+    watchdog::{Watchdog, dead_worker::AnnouncedEnd, last_words::LastWords},
 };
 use crate::{
     comfy::{Client, Error, NodeWeights, ProgressTracker, PromptEvent, PromptResult, PromptStatus},
@@ -50,6 +50,7 @@ struct Follower {
     /// Nodes whose pictures are results; read from the graph at the first picture.
     picture_senders: Option<HashSet<String>>,
     said: LastWords,
+    announced: AnnouncedEnd,
 }
 
 /// Follows the prompt until it has an entry in the history, or cannot get one any more.
@@ -105,6 +106,7 @@ impl Follower {
             was_pending: false,
             watchdog: Watchdog::new(now, context.stall_timeout()),
             picture_senders: None,
+            announced: AnnouncedEnd::default(),
         }
     }
 
@@ -114,8 +116,9 @@ impl Follower {
             tokio::select! {
                 () = context.signals.cancelled.cancelled() => return Err(StageError::NotOurs),
                 event = context.signals.events.next() => match event {
-                    Some(PromptEvent::Ended(_)) => {
+                    Some(event @ (PromptEvent::Ended(_) | PromptEvent::Failed { .. })) => {
                         self.watchdog.see_life();
+                        self.announced.record(&event, &self.tracker);
                         if let Some(ending) = self.ending(context).await? {
                             return Ok(ending);
                         }
@@ -139,6 +142,11 @@ impl Follower {
                 self.take_last_pictures(context, early).await;
                 return Ok(ending);
             }
+            if self.announced.is_overdue(context) && self.watchdog.is_seen_running() {
+                if let Some(ending) = self.unrecorded_end(context).await? {
+                    return Ok(ending);
+                }
+            }
             if let Some(began) = self.began {
                 self.watchdog.check(context, began, &self.said).await?;
             }
@@ -155,6 +163,16 @@ impl Follower {
         }
     }
 
+    /// Looks once more, then ends a prompt whose worker died.
+    async fn unrecorded_end(&mut self, context: &AttemptContext) -> Result<Option<PromptResult>, StageError> {
+        match self.client.result(context.prompt).await {
+            Ok(PromptStatus::Ended(ending)) => Ok(Some(*ending)),
+            Ok(PromptStatus::Running) => Ok(Some(self.announced.result(context).await)),
+            Err(Error::TooLong(reason)) => Err(too_long(reason)),
+            Ok(PromptStatus::Pending | PromptStatus::Unknown) | Err(_) => Ok(None),
+        }
+    }
+
     fn begin(&mut self) {
         self.began.get_or_insert_with(Instant::now);
     }
@@ -166,6 +184,7 @@ impl Follower {
         if self.apply(event) {
             self.recorder.changed();
         }
+        self.announced.record(event, &self.tracker);
     }
 
     /// Applies an event to the progress, at the present time; returns whether the progress changed.
@@ -190,7 +209,7 @@ impl Follower {
         }
         let deadline = Instant::now() + PICTURES_WAIT_MAX;
         while let Ok(Some(mut event)) = tokio::time::timeout_at(deadline, context.signals.events.next()).await {
-            if matches!(event, PromptEvent::Ended(_)) {
+            if matches!(event, PromptEvent::Ended(_) | PromptEvent::Failed { .. }) {
                 return;
             }
             self.take_picture(context, early, &mut event);

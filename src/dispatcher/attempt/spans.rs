@@ -77,6 +77,7 @@ impl Spans {
             | PromptEvent::Progress { .. }
             | PromptEvent::Executed { .. }
             | PromptEvent::Picture { .. }
+            | PromptEvent::Failed { .. }
             | PromptEvent::Ended(_) => {}
         }
     }

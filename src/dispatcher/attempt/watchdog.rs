@@ -1,6 +1,7 @@
 //! Decides when a followed prompt is given up: time limits, silence, an instance that does not answer or executes
 //! nothing.
 
+pub(crate) mod dead_worker;
 pub(crate) mod last_words;
 
 use super::{
@@ -14,6 +15,7 @@ use crate::{
     dispatcher::shared::lock,
     task::{Failure, FailureKind},
 };
+use dead_worker::WORKER_DIED;
 use last_words::LastWords;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -139,7 +141,8 @@ impl Watchdog {
         self.seen_running = Some(Instant::now());
     }
 
-    fn is_seen_running(&self) -> bool {
+    /// Whether the instance has just shown the prompt as running.
+    pub(crate) fn is_seen_running(&self) -> bool {
         self.seen_running.is_some_and(|at| at.elapsed() < SEEN_RUNNING_MAX)
     }
 
@@ -193,6 +196,9 @@ impl Watchdog {
     pub(crate) async fn check_zombie(&mut self, context: &AttemptContext) -> Result<(), StageError> {
         let Ok(queue) = context.instance.client.queue().await else { return Ok(()) };
         context.instance.set_foreign_before(foreign_before(context, &queue));
+        if context.instance.health().is_stuck_by(WORKER_DIED) {
+            return Err(StageError::infrastructure(FailureKind::PromptLost, WORKER_DIED));
+        }
         if !queue.running.is_empty() {
             self.idle_since = None;
             return Ok(());

@@ -61,6 +61,9 @@ impl Default for Health {
 impl Health {
     /// Records an answered check. `queue_empty` means that the instance has no prompt at all.
     pub(crate) fn answered(&mut self, queue_empty: bool) {
+        if self.misses > 0 && self.failures < FAILURES_TO_PAUSE {
+            self.last_error = None;
+        }
         self.misses = 0;
         self.missed_since_ms = None;
         self.answered = true;
@@ -104,6 +107,9 @@ impl Health {
         self.failures = 0;
         self.paused_until = None;
         self.pauses.reset();
+        if self.misses == 0 {
+            self.last_error = None;
+        }
     }
 
     /// Records a run that failed because of the instance.
@@ -121,6 +127,11 @@ impl Health {
         self.stuck = Some(reason.to_owned());
         self.failures = self.failures.max(FAILURES_TO_PAUSE - 1);
         self.run_failed(reason, now);
+    }
+
+    /// Whether the instance gets no tasks for this reason.
+    pub(crate) fn is_stuck_by(&self, reason: &str) -> bool {
+        self.stuck.as_deref() == Some(reason)
     }
 
     /// Whether the instance answers.
@@ -202,6 +213,7 @@ mod tests {
         assert_eq!(health.history()[0].reason.as_deref(), Some("refused"));
         health.answered(true);
         assert!(health.update_phase(true, NOW, 4) && health.may_claim(NOW));
+        assert_eq!(health.last_error(), None, "an instance that is back has no error");
     }
 
     #[test]

@@ -63,6 +63,7 @@ fn route(instance: &Instance, event: PromptEvent) {
         | PromptEvent::Executing { prompt, .. }
         | PromptEvent::Progress { prompt, .. }
         | PromptEvent::Picture { prompt, .. }
+        | PromptEvent::Failed { prompt, .. }
         | PromptEvent::Executed { prompt, .. } => *prompt,
     };
     instance.runs.route(prompt, event);

@@ -48,6 +48,10 @@ async fn prompts(process: &Arc<Process>) {
             tokio::time::sleep(process.instance.options.success_gap).await;
         }
         process.gate.pass().await;
+        if process.instance.strikes(|faults| &mut faults.worker_dies) {
+            process.zombie.store(true, Ordering::SeqCst);
+            return;
+        }
         finish(process, &item, ran);
         collect_garbage(process, &mut last_gc);
     }

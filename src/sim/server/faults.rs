@@ -129,6 +129,8 @@ pub struct Faults {
     pub gpu_breaks: Times,
     /// The worker ends when it takes the next prompt, which is accepted but never runs.
     pub zombie: Times,
+    /// The worker ends when the next prompt has executed, before that has an entry in the history.
+    pub worker_dies: Times,
     /// Duration of a pause (gc) after a prompt, at most once per `gc_every_ms`, ms.
     pub gc_pause_ms: u64,
     /// Shortest interval between two gc pauses, ms. The real server's is 10 s.
@@ -175,6 +177,7 @@ impl Default for Faults {
             execution_blocked: Times::Never,
             gpu_breaks: Times::Never,
             zombie: Times::Never,
+            worker_dies: Times::Never,
             gc_pause_ms: 0,
             gc_every_ms: 10_000,
             models_added: Vec::new(),

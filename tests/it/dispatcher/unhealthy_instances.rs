@@ -33,6 +33,59 @@ async fn a_zombie_is_detected_and_gets_no_tasks() {
     assert!(about["lastError"].as_str().is_some_and(|why| why.contains("restart")), "{about}");
 }
 
+/// Fresh-eyes finding F3: the worker dies when a prompt has executed, before it has an entry in the history. The task ends
+/// as it was announced, and the instance is put aside until it is restarted.
+#[tokio::test]
+async fn a_worker_that_dies_after_a_prompt_costs_no_result() {
+    let stack = Stack::start_with(1, 1, &[("SHUZHIREN_STALL_TIMEOUT", "2s")]).await;
+    let sim = &stack.sims[0];
+    sim.set(|faults| faults.worker_dies = Times::Next(1));
+    let task = completes_once(&stack, json!({"workflow": workflow::quick(1)})).await;
+    assert_eq!((&task["attempt"], &task["warnings"][0]["code"]), (&json!(1), &json!("result_not_recorded")), "{task}");
+    assert!(stack.client.download(task["result"]["files"][0].as_str().unwrap()).await.starts_with(b"\x89PNG"));
+    let why = eventually("the instance is put aside", WAIT_MAX, || async {
+        let about = shown(&stack, sim).await;
+        (about["phase"] == "suspect").then(|| about["lastError"].as_str().unwrap_or_default().to_owned())
+    })
+    .await;
+    assert!(why.contains("its worker is dead") && why.contains("restart"), "{why}");
+    let next = stack.client.submit(json!({"workflow": workflow::quick(2)})).await;
+    sim.restart().await.unwrap();
+    assert_eq!(stack.client.wait_ended(&next).await["status"], "completed", "{}", stack.log());
+    let about = shown(&stack, sim).await;
+    assert_eq!((&about["phase"], &about["lastError"]), (&json!("up"), &Value::Null), "{about}");
+}
+
+/// Fresh-eyes finding F3: the same after a node's error, and after a prompt of which nothing was stored.
+#[tokio::test]
+async fn a_worker_that_dies_after_an_error_or_without_outputs_holds_no_task() {
+    let stack = Stack::start_with(2, 1, &[("SHUZHIREN_STALL_TIMEOUT", "2s")]).await;
+    for sim in &stack.sims {
+        sim.set(|faults| faults.worker_dies = Times::Next(1));
+    }
+    // Nothing is stored while it runs.
+    for sim in &stack.sims {
+        sim.set(|faults| faults.ws_lose = vec!["executed".to_owned()]);
+    }
+    let id = stack.client.submit(json!({"workflow": workflow::quick(3)})).await;
+    let task = stack.client.wait_for(&id, &["running"]).await;
+    let sick = stack.sims.iter().position(|sim| task["instanceId"] == sim.addr().to_string()).unwrap();
+    stack.sims[1 - sick].set(|faults| faults.worker_dies = Times::Never);
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(2)), "{task}\n{}", stack.log());
+    assert_eq!(task["attempts"][0]["outcome"], "stalled", "{task}");
+    let well = &stack.sims[1 - sick];
+    assert_eq!(task["instanceId"], well.addr().to_string());
+
+    // A node's error is announced, too.
+    well.set(|faults| faults.worker_dies = Times::Next(1));
+    let failing = json!({"1": {"class_type": "UiOut", "inputs": {"ui": "no JSON"}}});
+    let id = stack.client.submit(json!({"workflow": failing})).await;
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["error"]["type"], &task["attempt"]), (&json!("node_error"), &json!(1)), "{task}");
+    assert_eq!(task["error"]["exceptionType"], "json.JSONDecodeError", "{task}");
+}
+
 /// [14c] A hanging instance is down after some misses, and its task runs elsewhere. It is used again once it answers.
 #[tokio::test]
 async fn a_hanging_instance_is_down_and_its_task_runs_elsewhere() {

@@ -37,7 +37,10 @@ impl LastWords {
     /// Records an event.
     pub(crate) fn record(&mut self, event: &PromptEvent) {
         let words = match event {
-            PromptEvent::QueueRemaining(_) | PromptEvent::Ended(_) | PromptEvent::Picture { .. } => return,
+            PromptEvent::QueueRemaining(_)
+            | PromptEvent::Failed { .. }
+            | PromptEvent::Ended(_)
+            | PromptEvent::Picture { .. } => return,
             PromptEvent::Started(_) => "the prompt started".to_owned(),
             PromptEvent::Cached { nodes, .. } => format!("{} nodes are cached", nodes.len()),
             PromptEvent::Executing { node, .. } => {
