@@ -60,7 +60,7 @@ impl RemoteFile {
         let (subfolder, folder_type) = (subfolder.filter(is_given), folder_type.filter(is_given));
         let kind = match folder_type {
             None => "output".to_owned(),
-            Some(raw) => match python_json::text(raw, limits::WORD_BYTES_MAX) {
+            Some(raw) => match python_json::exact_text(raw, limits::WORD_BYTES_MAX) {
                 Some(kind) => kind,
                 None => return unusable("type name", raw, "is not output, temp or input"),
             },
