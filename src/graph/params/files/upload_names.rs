@@ -7,8 +7,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Most names that one request looks up; more count as no uploads.
-const NAMES_MAX: usize = 2_000;
+/// Most names that one request looks up, as many as the files that its tasks may use; more count as no uploads.
+const NAMES_MAX: usize = 5_000;
 /// Longest name of an upload, bytes.
 const NAME_BYTES_MAX: usize = 255;
 
