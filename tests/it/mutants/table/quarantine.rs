@@ -48,12 +48,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("lib/fault_verdict", "(faults > 0 or is_proven)", "faults > 0", MANY),
     mutant("lib/fault_verdict", "(faults > 0 or is_proven)", "is_proven", THREE),
     mutant("lib/fault_verdict", "      or task.only and not", "      or false and not", THREE),
-    mutant(
-        "lib/fault_verdict",
-        "return string.find(tried",
-        "return false and string.find(tried",
-        "a_trial_prefers_other_tasks",
-    ),
+    mutant("lib/fault_verdict", "return string.find(tried", "return false and string.find(tried", MANY),
     mutant("lib/fault_verdict", " == 0\n", " > -1\n", CONDEMNED),
     mutant("lib/fault_verdict", "'0', 'PX', FAULTY_MS, 'NX')", "'0', 'PX', FAULTY_MS)", CONDEMNED),
     mutant("lib/quarantine", "since and 1 or 0)", "since and 0 or 1)", TRIALS),
@@ -92,5 +87,10 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("lib/quarantine", "    redis.call('HSET', instance_key(instance), 'proven_at', now)\n", "", MANY),
     mutant("enable", "  release_by_operator(instance, now)\n", "", END),
     mutant("lib/quarantine", "  if suspect then\n", "  if false then\n", END),
-    mutant("revive", "'faulted', 'faulted_at', 'excused', 'doubt',", "", "a_revived_task_has_caused_no_faults"),
+    mutant(
+        "revive",
+        "'faults',\n  'faulted', 'faulted_at', 'excused', 'doubt',",
+        "",
+        "a_revived_task_has_caused_no_faults",
+    ),
 ];
