@@ -53,7 +53,7 @@ impl Client {
             ("type", file.folder_type.as_str()),
         ]);
         let response =
-            tokio::time::timeout(timeout, request.send()).await.map_err(|_| stalled(timeout))?.map_err(unreachable)?;
+            tokio::time::timeout(timeout, self.http.begin(request)).await.map_err(|_| stalled(timeout))??;
         check_status(response.status())?;
         if response.status() != StatusCode::OK {
             return Err(Error::Broken(format!("answered {} to a download", response.status())));
@@ -96,7 +96,7 @@ impl Client {
         }
         let request = self.http.post("/upload/image").multipart(form.part("image", file));
         let exchange = async {
-            let response = request.send().await.map_err(unreachable)?;
+            let response = self.http.begin(request).await?;
             self.http.read(response, limits::REPLY_BYTES_MAX, tokio::time::Instant::now() + self.http.timeout).await
         };
         let reply = match while_moving(exchange, &progress.chunks, self.http.timeout).await {

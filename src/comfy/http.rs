@@ -5,14 +5,13 @@ use super::{Error, NoAnswer, limits, off_runtime, python_json};
 use crate::{
     fleet::{Target, is_allowed_address},
     metrics,
-    net::DnsGuard,
+    net::{ConnectionLimits, DnsGuard, HttpClient, HttpError},
 };
 use reqwest::{
-    RequestBuilder, Response, StatusCode,
+    Method, RequestBuilder, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
-    redirect,
 };
-use std::{error::Error as _, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
@@ -38,7 +37,7 @@ const LAST_CHUNK_BYTES: usize = 1 << 20;
 /// HTTP client of one instance.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
-    client: reqwest::Client,
+    client: HttpClient,
     base: Arc<str>,
     /// Configured headers of the target, also sent with the WebSocket upgrade.
     pub(super) headers: HeaderMap,
@@ -72,20 +71,13 @@ impl Http {
         if literal.is_some_and(|address| !is_allowed_address(address)) {
             return Err(Error::Refused("the address is not allowed".to_owned()));
         }
-        // No read timeout: reqwest applies it also while a body is being sent, so a long upload would fail.
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .dns_resolver(Arc::new(DnsGuard::new(|_host, address| is_allowed_address(address))))
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .default_headers(headers.clone())
-            .user_agent(concat!("shuzhiren/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(timeout.min(limits::CONNECT_MAX))
-            .pool_idle_timeout(limits::IDLE_MAX)
-            .pool_max_idle_per_host(limits::IDLE_CONNECTIONS_MAX)
-            .build()
-            .map_err(|error| Error::Refused(format!("cannot create HTTP client: {}", root_cause(&error))))?;
+        let guard = DnsGuard::new(|_host, address| is_allowed_address(address));
+        let limits = ConnectionLimits {
+            connect: timeout.min(limits::CONNECT_MAX),
+            idle: limits::IDLE_MAX,
+            idle_connections: limits::IDLE_CONNECTIONS_MAX,
+        };
+        let client = HttpClient::new(guard, headers.clone(), limits);
         let base = target.base_url.trim_end_matches('/').into();
         Ok(Self { client, base, headers, timeout, large: Arc::new(Semaphore::new(1)) })
     }
@@ -101,11 +93,11 @@ impl Http {
     }
 
     pub(super) fn get(&self, path: &str) -> RequestBuilder {
-        self.client.get(format!("{}{path}", self.base))
+        HttpClient::request(Method::GET, format!("{}{path}", self.base))
     }
 
     pub(super) fn post(&self, path: &str) -> RequestBuilder {
-        self.client.post(format!("{}{path}", self.base))
+        HttpClient::request(Method::POST, format!("{}{path}", self.base))
     }
 
     pub(super) fn post_json(&self, path: &str, json: String) -> RequestBuilder {
@@ -126,15 +118,21 @@ impl Http {
         let (client, request) = request.build_split();
         let request = request.map_err(unreachable)?;
         let (operation, started) = (self.operation(request.url().path()), Instant::now());
-        let answered = timeout_at(started + self.timeout, client.execute(request)).await;
+        let request = RequestBuilder::from_parts(client, request);
+        let answered = timeout_at(started + self.timeout, self.client.execute(request)).await;
         let reply = match answered.map_err(|_| self.no_answer()) {
             Ok(Ok(response)) => self.read(response, bytes_max, started + self.timeout).await,
-            Ok(Err(error)) => Err(unreachable(error)),
+            Ok(Err(error)) => Err(not_answered(error)),
             Err(error) => Err(error),
         };
         let is_ok = reply.as_ref().is_ok_and(|reply| !reply.status.is_server_error());
         metrics::comfy_request(operation, is_ok, started.elapsed());
         reply
+    }
+
+    /// Sends a request and returns once its reply begins.
+    pub(super) async fn begin(&self, request: RequestBuilder) -> Result<Response, Error> {
+        self.client.execute(request).await.map_err(not_answered)
     }
 
     /// Reads a reply of at most `bytes_max`. Of the body of an error only the start is read.
@@ -254,8 +252,13 @@ pub(super) fn check_status(status: StatusCode) -> Result<(), Error> {
     }
 }
 
-/// Wraps an error of the connection, after which the request may or may not have arrived.
+/// Wraps an error of the connection while a reply is read.
 pub(super) fn unreachable(error: reqwest::Error) -> Error {
+    Error::unreachable(format!("connection broke: {}", root_cause(&error)))
+}
+
+/// Wraps an error of a request, which may or may not have arrived.
+fn not_answered(error: HttpError) -> Error {
     let cause = root_cause(&error);
     if !error.is_connect() {
         return Error::unreachable(format!("connection broke: {cause}"));
@@ -265,8 +268,8 @@ pub(super) fn unreachable(error: reqwest::Error) -> Error {
 
 /// Whether the connect was refused or reset: no process listens at the port. A connect that timed out, or that found
 /// no route, says nothing of the process.
-fn is_refused(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
+fn is_refused(error: &HttpError) -> bool {
+    let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         if let Some(error) = inner.downcast_ref::<io::Error>()
             && matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
@@ -279,16 +282,12 @@ fn is_refused(error: &reqwest::Error) -> bool {
 }
 
 /// Returns the innermost cause. The outer ones only repeat the URL.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause = error.source();
-    while let Some(inner) = cause.and_then(std::error::Error::source) {
-        cause = Some(inner);
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
     }
-    match cause {
-        Some(cause) => cause.to_string(),
-        None if error.is_timeout() => "timed out".to_owned(),
-        None => "no connection".to_owned(),
-    }
+    innermost.to_string()
 }
 
 fn headers(target: &Target) -> Result<HeaderMap, Error> {

@@ -1,11 +1,13 @@
 //! GET of a file, following redirects hop by hop; [`Download`] reads the body.
 
 use super::{Refusal, allowlist::Allowlist, download::Download};
-use crate::{net::DnsGuard, settings::FetchSettings};
+use crate::{
+    net::{ConnectionLimits, DnsGuard, HttpClient},
+    settings::FetchSettings,
+};
 use reqwest::{
-    Response, StatusCode,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, LOCATION},
-    redirect,
+    Method, Response, StatusCode,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, LOCATION},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -31,7 +33,7 @@ pub struct Fetcher(Option<Arc<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
-    client: reqwest::Client,
+    client: HttpClient,
     allow: Arc<Allowlist>,
     bytes_max: u64,
     timeout: Duration,
@@ -42,25 +44,17 @@ impl Fetcher {
     /// Makes a fetcher from the settings.
     ///
     /// # Errors
-    /// A message: an entry of the allowlist is invalid, or the HTTP client cannot be built.
+    /// A message: an entry of the allowlist is invalid.
     pub fn new(settings: &FetchSettings) -> Result<Self, String> {
         let allow = Arc::new(Allowlist::parse(&settings.fetch_allow)?);
         if settings.no_fetch {
             return Ok(Self::off());
         }
         let named = allow.clone();
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .dns_resolver(Arc::new(DnsGuard::new(move |host, address| named.takes(Some(host), address))))
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .user_agent(concat!("shuzhiren/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_MAX)
-            // A pooled connection would be used without asking the resolver.
-            .pool_max_idle_per_host(0)
-            .build()
-            .map_err(|error| format!("no HTTP client: {error}"))?;
+        let guard = DnsGuard::new(move |host, address| named.takes(Some(host), address));
+        // A pooled connection would be used without asking the resolver.
+        let limits = ConnectionLimits { connect: CONNECT_MAX, idle: CONNECT_MAX, idle_connections: 0 };
+        let client = HttpClient::new(guard, HeaderMap::new(), limits);
         Ok(Self(Some(Arc::new(Inner {
             client,
             allow,
@@ -135,12 +129,12 @@ impl Inner {
     }
 
     async fn ask(&self, url: Url, deadline: Instant) -> Result<Response, Refusal> {
-        let request = self.client.get(url).header(ACCEPT, "*/*").header(ACCEPT_ENCODING, "identity");
+        let request = HttpClient::request(Method::GET, url).header(ACCEPT, "*/*").header(ACCEPT_ENCODING, "identity");
         let until = deadline.min(Instant::now() + ANSWER_MAX);
         // An unknown host, a refused address, a closed port and a timeout give the same error.
-        timeout_at(until, request.send()).await.map_err(|_| Refusal::Unreachable)?.map_err(|error| {
+        timeout_at(until, self.client.execute(request)).await.map_err(|_| Refusal::Unreachable)?.map_err(|error| {
             // Without the URL, which may contain a signature.
-            tracing::debug!(error = %error.without_url(), "fetching a file failed");
+            tracing::debug!(is_connect = error.is_connect(), "fetching a file failed");
             Refusal::Unreachable
         })
     }

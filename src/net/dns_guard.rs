@@ -1,14 +1,13 @@
 //! Name resolution that drops forbidden addresses. Every connect resolves again and connects to what was checked, so a
 //! name cannot change its address in between (DNS rebinding).
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
-/// A resolver for `reqwest`, which does not use it for addresses in a URL.
+/// The resolver of an HTTP client, which does not use it for addresses in a URL.
 #[derive(Clone)]
 pub(crate) struct DnsGuard(Arc<IsAllowed>);
 
@@ -20,22 +19,16 @@ impl DnsGuard {
     pub(crate) fn new(is_allowed: impl Fn(&str, IpAddr) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(is_allowed))
     }
+
+    /// Resolves a host name to its allowed addresses.
+    pub(crate) async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        resolve(host, port, |address| (self.0)(host, address)).await
+    }
 }
 
 impl fmt::Debug for DnsGuard {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("DnsGuard")
-    }
-}
-
-impl Resolve for DnsGuard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.clone();
-        Box::pin(async move {
-            let host = name.as_str();
-            let addresses: Addrs = Box::new(resolve(host, 0, |address| (guard.0)(host, address)).await?.into_iter());
-            Ok(addresses)
-        })
     }
 }
 

@@ -10,7 +10,10 @@ pub(super) mod progress;
 pub(super) mod text_frame;
 
 use super::{Client, Error, Preview, PromptEvent, limits, off_runtime};
-use crate::{fleet::is_allowed_address, net};
+use crate::{
+    fleet::is_allowed_address,
+    net::{self, BYTES_PER_POLL, GuardedStream},
+};
 use event_queue::EventQueue;
 use futures_util::{SinkExt, StreamExt};
 use std::{sync::Arc, time::Duration};
@@ -61,7 +64,7 @@ impl Client {
         Ok(Socket::spawn(stream, KeepAlive { ping_every: limits::PING_EVERY, silence_max: limits::SILENCE_MAX }))
     }
 
-    async fn open(&self, client_id: &str) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, Error> {
+    async fn open(&self, client_id: &str) -> Result<WebSocketStream<MaybeTlsStream<GuardedStream<TcpStream>>>, Error> {
         let base = self.http.base();
         if base.starts_with("https:") {
             install_tls();
@@ -74,11 +77,13 @@ impl Client {
         let config = WebSocketConfig::default()
             .max_message_size(Some(limits::FRAME_BYTES_MAX))
             .max_frame_size(Some(limits::FRAME_BYTES_MAX))
+            .read_buffer_size(BYTES_PER_POLL)
             .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
         let tcp =
             open_tcp(&url).await.map_err(|error| Error::unreachable(format!("cannot open WebSocket: {error}")))?;
-        let (mut stream, _) =
-            client_async_tls_with_config(request, tcp, Some(config), None).await.map_err(socket_error)?;
+        let (mut stream, _) = client_async_tls_with_config(request, GuardedStream::new(tcp), Some(config), None)
+            .await
+            .map_err(socket_error)?;
         stream.send(Message::text(FEATURE_FLAGS)).await.map_err(socket_error)?;
         Ok(stream)
     }
@@ -145,6 +150,8 @@ async fn drain<S: AsyncRead + AsyncWrite + Unpin>(
     let mut pings = interval_at(Instant::now() + keep_alive.ping_every, keep_alive.ping_every);
     let mut last_message = Instant::now();
     loop {
+        // Small messages in the buffer need no read, which would let other tasks run.
+        tokio::task::coop::consume_budget().await;
         tokio::select! {
             message = stream.next() => {
                 let Some(Ok(message)) = message else { break };
@@ -217,9 +224,12 @@ fn socket_error(error: tungstenite::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::{KeepAlive, Socket};
-    use crate::comfy::PromptEvent;
+    use crate::{comfy::PromptEvent, net::GuardedStream};
     use futures_util::{SinkExt, StreamExt};
-    use std::time::{Duration, Instant};
+    use std::{
+        io::Write as _,
+        time::{Duration, Instant},
+    };
     use tokio_tungstenite::{
         WebSocketStream,
         tungstenite::{Message, protocol::Role},
@@ -238,6 +248,39 @@ mod tests {
         assert_eq!(socket.next().await, None);
         assert!(started.elapsed() >= KEEP_ALIVE.silence_max && started.elapsed() < KEEP_ALIVE.silence_max * 10);
         drop(theirs);
+    }
+
+    /// Issue 11, F0: frames that make no message, or small ones, without end.
+    #[tokio::test]
+    async fn frames_without_end_let_other_tasks_run() {
+        for (shape, begin, rest) in [
+            ("empty continuations", &b"\x01\x01{"[..], &b"\0\0"[..]),
+            ("empty texts", b"", b"\x81\0"),
+            ("pings", b"", b"\x89\0"),
+            ("pongs", b"", b"\x8a\0"),
+        ] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let peer = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                // Its answers are never read: a peer that pings need not take pongs.
+                let mut sent = stream.write_all(begin);
+                let rest = rest.repeat(50_000);
+                while sent.is_ok() {
+                    sent = stream.write_all(&rest);
+                }
+            });
+            let ours = GuardedStream::new(tokio::net::TcpStream::connect(address).await.unwrap());
+            let socket = Socket::spawn(WebSocketStream::from_raw_socket(ours, Role::Client, None).await, KEEP_ALIVE);
+            let begun = Instant::now();
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(begun.elapsed() < Duration::from_secs(5), "{shape}: {:?}", begun.elapsed());
+            drop(socket);
+            tokio::task::spawn_blocking(move || peer.join().unwrap()).await.unwrap();
+        }
     }
 
     #[tokio::test]
