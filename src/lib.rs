@@ -72,7 +72,7 @@
 //! | Redis is unreachable | submits get 503, running prompts continue, results are recorded afterwards; an outage of any length moves no lease to another dispatcher |
 //! | Redis is silent (frozen, or cut off without an end of its connections) | after 5 s each connection is made anew through Sentinel or the cluster, or replaced by a new client; writes are accepted within 10 s of a promotion. What the old primary acknowledged and did not replicate is lost, unless `min-replicas-to-write` or `--durability replica` prevents it. With `replica`, processes that stay with the old primary accept and submit nothing |
 //! | Redis restarts | leases begin anew, claims pause for 3 s, dispatchers report their latest endings again; tasks that a weak durability forgot are found on the instances |
-//! | Redis refuses us (full disk, replica, a command or the password denied) | 503 with the reason in submits and `/api/health`; `/readyz` fails; a command that is denied at the start ends the process, and is named |
+//! | Redis refuses us (full disk, replica, too few replicas, no free connection, a command or the password denied) | 503 with the reason in submits and `/api/health`; `/readyz` fails; a command that is denied at the start ends the process, and is named |
 //! | Redis is emptied or replaced | every call is refused (503 `queue_lost`), `/readyz` fails; restored data is taken at once, a restart of all processes begins an empty system |
 //! | a cluster moves the slot key by key | calls get 503 and change nothing until all keys have moved; atomic migration is not noticed |
 //! | Redis' memory is full | from 90 % of `maxmemory` on nothing new is accepted (503 `queue_memory_full`); what runs ends, cancels and deletes work; at 100 % claims pause |
@@ -91,7 +91,7 @@
 //! | an output download breaks off or trickles | it is fetched again; below 64 KiB/s over six HTTP timeouts the attempt is given up |
 //! | an output cannot be fetched | it is left out with a warning if other files are there; else the task is run once more, elsewhere and without caches; then it fails |
 //! | a worker dies behind healthy HTTP | a prompt that has executed ends as it was announced, within a minute; others run elsewhere; the instance is put aside until it is restarted |
-//! | an instance sends hostile bytes | limits of size and number; a result that cannot be read or fetched fails the task with the reason; a dispatcher stays below 256 MB |
+//! | an instance sends hostile bytes | limits of size and number, and of a head without end (64 KiB), during which others run; a result that cannot be read or fetched fails the task with the reason; a dispatcher stays below 256 MB |
 //! | the store's disk is at its reserve | uploads get 507 and tasks wait; running prompts still store their outputs |
 //! | the store is full or unreachable | uploads get 507 or 503; attempts are retried; deleting a file frees the disk of a Redis that cannot write |
 //! | the log cannot be written | its lines are lost and counted |

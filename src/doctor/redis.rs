@@ -37,6 +37,10 @@ pub(super) async fn examine(settings: &RedisSettings, keep_tasks: Duration, repo
             Finding::fail("redis.scripts", why, "allow this user SCRIPT, EVALSHA and every command of the scripts")
         }
     });
+    if let Some(denied) = &diagnosis.denied {
+        let cure = "correct it on the server; the rights of the user: deploy/README.md (ACL)";
+        report.push(Finding::fail("redis.rights", denied, cure));
+    }
     report.push(match &diagnosis.installation {
         Some(name) => Finding::ok("redis.namespace", format!("{}: system {name}", settings.namespace)),
         None => Finding::ok("redis.namespace", format!("{}: not used by any system yet", settings.namespace)),
@@ -52,7 +56,7 @@ fn advice(error: &Error) -> &'static str {
     match error {
         Error::Unavailable(_) => "start it, or correct REDIS_URL; try it from this machine: redis-cli -u <url> ping",
         Error::MemoryFull(_) => "raise maxmemory, or lower SHUZHIREN_KEEP_TASKS",
-        Error::Refused(_) => "check the reason it gives: the user's permissions (ACL), its disk",
+        Error::Refused(_) => "check the reason it gives: the user's permissions (ACL), its disk, maxclients",
         Error::NotConfirmed(_) => "connect the replicas that must confirm a write, or lower --durability-replicas",
         Error::Lost(_) => "restore its data, or restart all processes to begin with an empty system",
         Error::Unusable(_) => "set REDIS_URL (scheme, user, password, host, port), or --data-dir for a running `up`",

@@ -35,6 +35,7 @@ impl Error {
         let details = match self {
             Self::Unusable(_) => return Some("redis refuses the user or the password of this system".to_owned()),
             Self::Refused(details) => details,
+            Self::Unavailable(details) if details.starts_with("BUSY ") => details,
             Self::Unavailable(_) | Self::MemoryFull(_) | Self::NotConfirmed(_) | Self::Lost(_) | Self::Corrupt(_) => {
                 return None;
             }
@@ -43,6 +44,7 @@ impl Error {
             "MISCONF" => "redis cannot write to its disk and refuses every write until the disk has space",
             "READONLY" => "redis is a read-only replica",
             "NOREPLICAS" => "redis has fewer replicas than its min-replicas-to-write and refuses every write",
+            "BUSY" => "redis runs a script that does not end; SCRIPT KILL or a restart of redis ends it",
             "NOPERM" => "redis denies a command to this system's user",
             _ => return Some(details.clone()),
         };
@@ -60,6 +62,8 @@ mod tests {
         let misconf = "MISCONF Errors writing to the AOF file: No space left on device";
         assert!(said(Error::Refused(misconf.to_owned())).contains("disk"));
         assert!(said(Error::Unusable("WRONGPASS".to_owned())).contains("password"));
+        let busy = "BUSY Redis is busy running a script.";
+        assert!(said(Error::Unavailable(busy.to_owned())).contains("script"));
         assert_eq!(Error::Unavailable("no answer".to_owned()).refusal(), None);
     }
 }

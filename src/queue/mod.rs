@@ -246,7 +246,7 @@ impl Queue {
         redis::credentials::settle_sentinels(&mut config).await;
         let link = Link::new(config, &root);
         let pool = Arc::new(link.command_pool().await?);
-        let mut caller = ScriptCaller { pool, scripts, root, installation: None };
+        let mut caller = ScriptCaller { pool, scripts, root, installation: None, refused: Arc::default() };
         let demand = Demand::from(settings);
         let (confirm, recheck) = redis::server_check::check(&caller, demand).await?;
         let client = caller.pool.next().client();
@@ -302,18 +302,23 @@ impl Queue {
     }
 
     /// Checks that Redis answers a PING within a second, that the last call found our data in it, and that it denies us
-    /// no command.
+    /// no command and no write.
     pub async fn ping(&self) -> Result<()> {
         let limit = Duration::from_secs(1);
         match tokio::time::timeout(limit, with_timeout(self.inner.caller.pool.next().ping(limit))).await {
             Ok(Ok(_)) if self.inner.installation.is_lost() => Err(Error::Lost(String::new())),
-            Ok(Ok(_)) => self.inner.fitness.denied().map_or(Ok(()), |denied| Err(Error::Refused(denied))),
-            Ok(Err(Error::Unavailable(_))) | Err(_) if self.link().refusal().is_some() => {
-                Err(Error::Unusable(self.link().refusal().unwrap_or_default()))
-            }
+            Ok(Ok(_)) => self.check_rights(),
+            Ok(Err(silence @ Error::Unavailable(_))) => Err(self.link().refusal().unwrap_or(silence)),
             Ok(answer) => answer.map(drop),
-            Err(_elapsed) => Err(Error::Unavailable("no answer to PING within a second".to_owned())),
+            Err(_elapsed) => {
+                Err(self.link().refusal().unwrap_or(Error::Unavailable("no answer to PING within a second".to_owned())))
+            }
         }
+    }
+
+    /// Checks that Redis denies us no command and no write, as of the last check.
+    pub fn check_rights(&self) -> Result<()> {
+        self.inner.fitness.denied().map_or(Ok(()), |denied| Err(Error::Refused(denied)))
     }
 
     /// Whether Redis was changed so that it would be refused at a start: it may delete tasks, for example.

@@ -72,7 +72,7 @@ pub(crate) async fn run(shared: Arc<Shared>, instances: Arc<Registry>, readiness
     };
     while !stop.is_cancelled() {
         match tokio::time::timeout(UPDATE_TIMEOUT, roster.update()).await {
-            Ok(Ok(())) => readiness.set("redis", Ok(())),
+            Ok(Ok(())) => readiness.set("redis", roster.queue().check_rights().map_err(|error| error.to_string())),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "roster update failed; retrying");
                 readiness.set("redis", Err(error.to_string()));

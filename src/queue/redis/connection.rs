@@ -77,7 +77,7 @@ pub(crate) struct Connection {
     /// Number of answers.
     answers: AtomicU64,
     /// The reason for which the server refused the last attempt to connect anew.
-    refusal: RwLock<Option<String>>,
+    refusal: RwLock<Option<Error>>,
 }
 
 /// The client and its connections to servers. After a change, WAIT no longer covers earlier writes.
@@ -127,7 +127,7 @@ impl Connection {
         let built =
             connect::client(&connect::with_known_servers(&self.target.config, &self.client()), self.purpose).await;
         let refusal = match &built {
-            Err(Error::Unusable(why)) => Some(why.clone()),
+            Err(error @ (Error::Unusable(_) | Error::Refused(_))) => Some(error.clone()),
             Ok(_) | Err(_) => None,
         };
         *self.refusal.write().unwrap_or_else(PoisonError::into_inner) = refusal;
@@ -135,7 +135,7 @@ impl Connection {
     }
 
     /// Returns the reason for which the server refused to connect anew; `None` once it answers.
-    pub(super) fn refusal(&self) -> Option<String> {
+    pub(super) fn refusal(&self) -> Option<Error> {
         let refusal = self.refusal.read().unwrap_or_else(PoisonError::into_inner).clone();
         refusal.filter(|_| self.owes_for() > Duration::ZERO || !self.client().is_connected())
     }

@@ -1,6 +1,10 @@
 //! Commands that the server denies to our user (ACL), or has renamed. The error of a script names none; its line does.
 
-use super::{installation::Installation, script_call::ScriptCaller, scripts::Verb};
+use super::{
+    installation::Installation,
+    script_call::{Reply, ScriptCaller},
+    scripts::Verb,
+};
 use crate::queue::{Error, Result};
 
 /// Words of the errors about a command, key or channel that this user may not use, or a command that the server does not know.
@@ -10,7 +14,15 @@ const DENIED: [&str; 5] =
 /// Tries every command. Returns the denied ones as a sentence; `None` if there are none.
 pub(crate) async fn denied_commands(caller: &ScriptCaller) -> Result<Option<String>> {
     let Some(installation) = caller.installation.as_deref().map(Installation::id) else { return Ok(None) };
-    let mut reply = caller.call(Verb::TryCommands, vec![installation.into()]).await?;
+    named(caller.call(Verb::TryCommands, vec![installation.into()]).await?)
+}
+
+/// Does the same for the installation that Redis holds.
+pub(crate) async fn denied_commands_of(caller: &ScriptCaller, installation: &str) -> Result<Option<String>> {
+    named(caller.call_unfenced(caller.pool.next(), Verb::TryCommands, vec![installation.into()]).await?)
+}
+
+fn named(mut reply: Reply) -> Result<Option<String>> {
     let mut denied = Vec::new();
     while let (Ok(command), Ok(error)) = (reply.parse::<String>(), reply.parse::<String>()) {
         if is_denied(&error) {
@@ -48,7 +60,7 @@ pub(crate) fn at_start(error: Error) -> Error {
     }
 }
 
-fn is_denied(details: &str) -> bool {
+pub(super) fn is_denied(details: &str) -> bool {
     details.contains("redis denies") || DENIED.iter().any(|words| details.contains(words))
 }
 

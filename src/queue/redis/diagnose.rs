@@ -3,6 +3,7 @@
 
 use super::{
     address, credentials,
+    denied::denied_commands_of,
     keys::Root,
     link::Link,
     script_call::{CALL_TIMEOUT, ScriptCaller, with_timeout},
@@ -49,6 +50,9 @@ pub struct Diagnosis {
     pub failed_writes: Vec<&'static str>,
     /// Whether it is still loading its data.
     pub is_loading: bool,
+    /// Commands that it denies, or the reason for which it refuses every write, as a sentence. Unknown while no system is in
+    /// the namespace.
+    pub denied: Option<String>,
     /// Number of scripts that it loaded, or its first error.
     pub scripts: std::result::Result<usize, String>,
     /// Name of the installation in this namespace; `None` = new.
@@ -69,7 +73,7 @@ pub async fn diagnose(settings: &RedisSettings) -> Result<Diagnosis> {
     credentials::settle_sentinels(&mut config).await;
     let link = Link::new(config, &root);
     let pool = Arc::new(link.command_pool().await?);
-    let caller = ScriptCaller { pool, scripts: Scripts::embedded(), root, installation: None };
+    let caller = ScriptCaller { pool, scripts: Scripts::embedded(), root, installation: None, refused: Arc::default() };
     let info = server_check::info(&caller).await?;
     let fsync = server_check::fsync_policy(&caller).await?;
     let packed = server_check::setting(&caller, "hash-max-listpack-value").await?;
@@ -79,6 +83,8 @@ pub async fn diagnose(settings: &RedisSettings) -> Result<Diagnosis> {
     let number = |name: &str| field(&info, name).parse().unwrap_or(0);
     let failed = |(status, kind): (&str, &'static str)| (field(&info, status) == "err").then_some(kind);
     let is_alive = vec![caller.root.dispatchers().into(), now_ms.to_string().into(), "+inf".into()];
+    let installation: Option<String> =
+        caller.command("HGET", vec![caller.root.meta().into(), "installation".into()]).await?;
     let diagnosis = Diagnosis {
         server: name(&info),
         verdict: validated.map(|(_, warnings)| warnings),
@@ -100,7 +106,8 @@ pub async fn diagnose(settings: &RedisSettings) -> Result<Diagnosis> {
         .collect(),
         is_loading: field(&info, "loading") == "1",
         scripts: load(&caller).await,
-        installation: caller.command("HGET", vec![caller.root.meta().into(), "installation".into()]).await?,
+        denied: denied(&caller, installation.as_deref()).await,
+        installation,
         dispatchers: caller.command("ZCOUNT", is_alive).await?,
         config: config_of(&caller).await?,
     };
@@ -129,6 +136,13 @@ async fn time(caller: &ScriptCaller) -> Result<(Duration, i64, u64)> {
     let ms = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
     let ours = ms(began).midpoint(ms(ended));
     Ok((trips[PINGS / 2], i64::try_from(theirs).unwrap_or(i64::MAX) - ours, theirs))
+}
+
+async fn denied(caller: &ScriptCaller, installation: Option<&str>) -> Option<String> {
+    match denied_commands_of(caller, installation?).await {
+        Ok(denied) => denied,
+        Err(error) => Some(error.refusal().unwrap_or_else(|| error.to_string())),
+    }
 }
 
 async fn load(caller: &ScriptCaller) -> std::result::Result<usize, String> {

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug)]
 pub(crate) struct Installation {
     id: String,
+    key: String,
     keys: MultipleKeys,
     is_lost: AtomicBool,
 }
@@ -23,9 +24,10 @@ pub(crate) struct Installation {
 impl Installation {
     /// Makes it from its name.
     pub(crate) fn new(root: &Root, id: String) -> Self {
-        let keys = vec![root.as_str().to_owned(), root.installation(&id)].into();
+        let key = root.installation(&id);
+        let keys = vec![root.as_str().to_owned(), key.clone()].into();
         metrics::redis_data_lost(false);
-        Self { id, keys, is_lost: AtomicBool::new(false) }
+        Self { id, key, keys, is_lost: AtomicBool::new(false) }
     }
 
     /// Returns its name.
@@ -36,6 +38,11 @@ impl Installation {
     /// Returns the keys of every call: the root, and the key that exists while Redis holds this installation.
     pub(crate) fn keys(&self) -> MultipleKeys {
         self.keys.clone()
+    }
+
+    /// Returns the key that exists while Redis holds this installation.
+    pub(crate) fn key(&self) -> String {
+        self.key.clone()
     }
 
     /// Whether the last call found that Redis does not hold it.

@@ -5,7 +5,10 @@ use super::{
     keys::Root,
     supervisor::{self, Running, SILENCE_MAX},
 };
-use crate::{metrics, queue::Result};
+use crate::{
+    metrics,
+    queue::{Error, Result},
+};
 use fred::types::config::Config;
 use std::{
     ops::Deref,
@@ -84,7 +87,10 @@ impl Link {
     pub(crate) fn ill(&self) -> Vec<String> {
         let overdue = |connection: Arc<Connection>| {
             let owes = connection.owes_for();
-            (owes >= SILENCE_MAX).then(|| format!("{connection}: no answer for {} s", owes.as_secs()))
+            (owes >= SILENCE_MAX).then(|| match connection.refusal() {
+                Some(refusal) => format!("{connection}: {refusal}"),
+                None => format!("{connection}: no answer for {} s", owes.as_secs()),
+            })
         };
         self.alive().into_iter().filter_map(overdue).collect()
     }
@@ -94,8 +100,9 @@ impl Link {
         self.alive().iter().map(|connection| connection.unanswered_for()).min().unwrap_or_default()
     }
 
-    /// Returns the reason for which Redis refuses new connections, if it does: the password was changed, for example.
-    pub(crate) fn refusal(&self) -> Option<String> {
+    /// Returns the reason for which Redis refuses new connections, if it does: the password was changed, or
+    /// it has no free connection.
+    pub(crate) fn refusal(&self) -> Option<Error> {
         self.alive().iter().find_map(|connection| connection.refusal())
     }
 

@@ -1,4 +1,5 @@
-//! The check of the server that a running process repeats, once a minute and after every reconnect, and what it found.
+//! The check of the server that a running process repeats, regularly and after every reconnect and refusal, and what it
+//! found.
 
 use super::{
     denied,
@@ -16,17 +17,21 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Interval of the checks: someone may change the settings of the server.
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(30);
 /// The same while something is wrong, so that its end is seen soon.
 const INTERVAL_ILL: Duration = Duration::from_secs(5);
+/// Shortest time from a check to one that a refusal causes.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Right that Redis may deny to our user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Right {
+    /// Every write: it is read-only, its disk is full, or it has too few replicas.
+    Writes,
     /// The commands of scripts.
     Commands,
     /// The subscription to events.
@@ -74,13 +79,25 @@ impl Fitness {
         }
         match denied {
             Some(denial) => {
-                tracing::error!(denial, "allow this user of redis all commands of deploy/README.md (ACL)");
+                tracing::error!(denial, ?right, "redis refuses this right; rights of its user: deploy/README.md (ACL)");
                 rights.insert(right, denial);
             }
             None => {
                 tracing::warn!(?right, "redis allows this right again");
                 rights.remove(&right);
             }
+        }
+    }
+
+    /// Takes note of the result of trying every command.
+    fn note_commands(&self, result: Result<Option<String>>) {
+        match result {
+            Ok(denied) => {
+                self.set_denied(Right::Writes, None);
+                self.set_denied(Right::Commands, denied);
+            }
+            Err(error @ Error::Refused(_)) => self.set_denied(Right::Writes, error.refusal()),
+            Err(_unknown) => {}
         }
     }
 
@@ -121,14 +138,15 @@ impl Recheck {
         if is_ill { INTERVAL_ILL } else { INTERVAL }
     }
 
-    /// Checks the server once a minute, and after every reconnect: it may be a new process (then leases get new deadlines)
-    /// or another server.
+    /// Checks the server regularly, soon after a refusal, and after every reconnect: it may be a new process (then leases
+    /// get new deadlines) or another server.
     pub(crate) async fn watch(
         mut self,
         caller: ScriptCaller,
         demand: Demand,
         mut changes: Vec<tokio::sync::watch::Receiver<u64>>,
     ) {
+        let mut checked = Instant::now();
         loop {
             let changed = futures_util::future::select_all(changes.iter_mut().map(|change| Box::pin(change.changed())));
             tokio::select! {
@@ -139,6 +157,13 @@ impl Recheck {
                     self.run(&caller, demand).await;
                     continue;
                 }
+                () = caller.refused.notified(), if checked.elapsed() >= PAUSE => {
+                    self.run(&caller, demand).await;
+                    // Its own calls may have been refused.
+                    checked = Instant::now();
+                    continue;
+                }
+                () = tokio::time::sleep(PAUSE), if checked.elapsed() < PAUSE => continue,
             }
             match redis_restarted(&caller).await {
                 Ok(true) => tracing::warn!("redis restarted: leases extended, claims paused"),
@@ -151,9 +176,7 @@ impl Recheck {
 
     /// Checks the server. Logs what has changed since the last time.
     async fn run(&mut self, caller: &ScriptCaller, demand: Demand) {
-        if let Ok(denied) = denied::denied_commands(caller).await {
-            self.fitness.set_denied(Right::Commands, denied);
-        }
+        self.fitness.note_commands(denied::denied_commands(caller).await);
         let validated = match validate(caller, demand).await {
             Ok(checked) => {
                 self.fitness.set_unconfirmed(checked.lacks_replicas);

@@ -18,6 +18,7 @@ use fred::{
     types::{ClusterHash, CustomCommand, FromValue, MultipleKeys, Value},
 };
 use std::{str::FromStr, sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
 /// Timeout of every verb, including reconnects.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(2_500);
@@ -25,6 +26,9 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// Pauses before a command is repeated that a cluster node redirected. The first follows MOVED; the others bridge a slot
 /// that is just being handed over.
 const REDIRECT_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(250)];
+
+/// Words with which a server at its `maxclients` closes a new connection.
+const NO_FREE_CONNECTION: &str = "max number of clients reached";
 
 /// Runs scripts and commands on the connections of a process.
 #[derive(Clone)]
@@ -34,6 +38,8 @@ pub(crate) struct ScriptCaller {
     pub(crate) root: Root,
     /// Fence of every call; `None` before it is known.
     pub(crate) installation: Option<Arc<Installation>>,
+    /// Notified of each refusal, so that its reason is looked for at once.
+    pub(crate) refused: Arc<Notify>,
 }
 
 impl ScriptCaller {
@@ -68,6 +74,9 @@ impl ScriptCaller {
     ) -> Result<Reply> {
         // Boxed: fred's futures are large, and every verb holds this one.
         let value = with_timeout(Box::pin(self.run_script(connection, verb, keys, args))).await;
+        if let Err(Error::Refused(_)) = &value {
+            self.refused.notify_one();
+        }
         Reply::new(verb, value.map_err(|error| denied::name_command(error, verb.text()))?)
     }
 
@@ -90,15 +99,41 @@ impl ScriptCaller {
     }
 
     /// Runs a command whose first argument is a key, on any connection of the pool.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] among others: an emptied Redis would answer that there is nothing.
     pub(crate) async fn command<T: FromValue>(&self, name: &'static str, args: Vec<Value>) -> Result<T> {
-        with_timeout(Box::pin(self.run_command(name, args))).await?.convert().map_err(from_fred)
+        let answer = with_timeout(Box::pin(self.run_command(name, args))).await;
+        if let Err(Error::Refused(_)) = &answer {
+            self.refused.notify_one();
+        }
+        let (value, is_ours) = answer?;
+        if !is_ours {
+            // Its refusal names the system that is there instead, and is taken note of.
+            self.call(Verb::Clock, Vec::new()).await?;
+            return Err(Error::Unavailable("its data was just restored".to_owned()));
+        }
+        value.convert().map_err(from_fred)
     }
 
-    async fn run_command(&self, name: &'static str, args: Vec<Value>) -> FredResult<Value> {
+    /// Returns the answer, and whether Redis still held this installation after it.
+    async fn run_command(&self, name: &'static str, args: Vec<Value>) -> FredResult<(Value, bool)> {
         let connection = self.pool.next();
         let client = connection.client();
-        let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
-        let run = || client.custom::<Value, Value>(command.clone(), args.clone());
+        let key = |name| CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+        let fence = self.installation.as_deref().map(Installation::key);
+        let run = || async {
+            let Some(fence) = &fence else {
+                return Ok((client.custom::<Value, Value>(key(name), args.clone()).await?, true));
+            };
+            // One round trip.
+            let both = client.pipeline();
+            let _: Value = both.custom(key(name), args.clone()).await?;
+            let _: Value = both.custom(key("EXISTS"), vec![Value::from(fence.as_str())]).await?;
+            let mut answers = list(both.all::<Value>().await?).unwrap_or_default().into_iter();
+            let value = answers.next().unwrap_or(Value::Null);
+            Ok((value, answers.next().and_then(|found| found.as_u64()) == Some(1)))
+        };
         for pause in REDIRECT_PAUSES {
             match connection.ask(run()).await {
                 Err(error) if is_redirect(&error) => tokio::time::sleep(pause).await,
@@ -151,6 +186,12 @@ pub(crate) fn from_fred(error: FredError) -> Error {
         "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "BUSY" | "UNBLOCKED" | "NOSCRIPT" => {
             return Error::Unavailable(details);
         }
+        _ if details.contains(NO_FREE_CONNECTION) => {
+            let cure =
+                "redis has no free connection (maxclients): raise maxclients, or close other programs' connections";
+            return Error::Refused(cure.to_owned());
+        }
+        _ if denied::is_denied(&details) => return Error::Refused(details),
         _ => {}
     }
     if is_redirect(&error) {
@@ -289,6 +330,22 @@ mod tests {
         for details in ["ERR user_script:5: wrong", "WRONGTYPE Operation against a key"] {
             let error = from_fred(FredError::new(ErrorKind::Unknown, details));
             assert!(matches!(error, Error::Corrupt(_)), "{details}: {error:?}");
+        }
+    }
+
+    /// Issue 11, F4 and F5: they were taken for content that another program wrote.
+    #[test]
+    fn a_full_server_and_a_denied_command_are_refusals() {
+        for (details, words) in [
+            ("ERR max number of clients reached", "maxclients"),
+            (
+                "ERR The user executing the script can't run this command or subcommand script: 9c, on @user_script:3.",
+                "can't run",
+            ),
+            ("ERR Unknown Redis command called from script", "Unknown"),
+        ] {
+            let error = from_fred(FredError::new(ErrorKind::Unknown, details));
+            assert!(matches!(&error, Error::Refused(why) if why.contains(words)), "{details}: {error:?}");
         }
     }
 }

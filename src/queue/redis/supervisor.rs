@@ -167,8 +167,8 @@ async fn repair(connection: &Connection, running: Running) -> Running {
                     repaired("replaced");
                     return fresh;
                 }
-                // Waiting will not help: the password was changed, for example.
-                Err(Error::Unusable(why)) => {
+                // Waiting will not help: the password was changed, or too many programs are connected.
+                Err(Error::Unusable(why) | Error::Refused(why)) => {
                     static LIMIT: LogLimit = LogLimit::new();
                     if let Some(omitted) = LIMIT.admit() {
                         tracing::error!(%connection, why, omitted, "no new redis connection; retrying");

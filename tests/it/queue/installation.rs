@@ -27,6 +27,9 @@ async fn all_are_refused(world: &World, holds: &str) {
         queue.list(&TaskQuery::default()).await.map(drop),
         queue.cancel(new_task().id).await.map(drop),
         queue.heartbeat("dispatcher-1", TTL).await.map(drop),
+        // Issue 11, F3: direct reads said that there is nothing.
+        queue.config().await.map(drop),
+        queue.disabled().await.map(drop),
     ];
     for refused in refused {
         let Err(Error::Lost(found)) = refused else { panic!("{refused:?}") };

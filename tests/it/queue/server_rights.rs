@@ -141,7 +141,7 @@ fn a_right_that_is_taken_away_is_named_until_it_is_back() {
             for rule in change {
                 control.run(&["ACL", "SETUSER", "a", rule]);
             }
-            // A reconnect causes the check that is otherwise made once a minute.
+            // A reconnect causes the check that is otherwise made twice a minute.
             control.run(&["CLIENT", "KILL", "USER", "a", "SKIPME", "yes"]);
             eventually("the right is noticed", Duration::from_secs(20), async || match (queue.ping().await, denied) {
                 (Ok(()), None) => Some(()),
@@ -152,6 +152,52 @@ fn a_right_that_is_taken_away_is_named_until_it_is_back() {
         };
         ping_names(Some("PUBLISH, ZADD"), ["-publish", "-zadd"]).await;
         ping_names(None, ["+publish", "+zadd"]).await;
+    });
+}
+
+/// Issue 11, F2 and F5: the check was made a minute later, or never.
+#[test]
+fn a_refused_write_is_named_at_once_and_until_writes_are_taken() {
+    block_on(async {
+        let redis = TestRedis::start();
+        let queue = connect(&redis.settings()).await.unwrap();
+        let mut raw = RawRedis::connect(&redis.socket());
+        let mut named = async |change: &[&str], words: Option<&str>| {
+            raw.run(change);
+            let refused = queue.enqueue(&new_task()).await;
+            assert_eq!(refused.is_err(), words.is_some(), "{change:?}: {refused:?}");
+            eventually("the refusal is noticed", Duration::from_secs(20), async || {
+                match (queue.ping().await, queue.check_rights(), words) {
+                    (Ok(()), Ok(()), None) => Some(()),
+                    (Err(Error::Refused(why)), Err(_), Some(words)) => why.contains(words).then_some(()),
+                    _ => None,
+                }
+            })
+            .await;
+        };
+        named(&["CONFIG", "SET", "min-replicas-to-write", "1"], Some("min-replicas-to-write")).await;
+        named(&["CONFIG", "SET", "min-replicas-to-write", "0"], None).await;
+        named(&["ACL", "SETUSER", "default", "-xadd"], Some("XADD")).await;
+        named(&["ACL", "SETUSER", "default", "+@all"], None).await;
+    });
+}
+
+/// Issue 11, F4: only the silence was named.
+#[test]
+fn a_redis_without_a_free_connection_is_named() {
+    block_on(async {
+        let redis = TestRedis::start();
+        let queue = connect(&redis.settings()).await.unwrap();
+        let mut raw = RawRedis::connect(&redis.socket());
+        raw.run(&["CONFIG", "SET", "maxclients", "1"]);
+        raw.run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        eventually("the refusal is noticed", Duration::from_secs(30), async || match queue.ping().await {
+            Err(error) => error.refusal().filter(|why| why.contains("maxclients")).map(drop),
+            Ok(()) => None,
+        })
+        .await;
+        raw.run(&["CONFIG", "SET", "maxclients", "1000"]);
+        eventually("it answers again", Duration::from_secs(30), async || queue.ping().await.ok()).await;
     });
 }
 
@@ -199,7 +245,7 @@ fn a_policy_that_is_changed_under_a_running_process_is_noticed() {
         is("0").await;
         let mut raw = RawRedis::connect(&redis.socket());
         raw.run(&["CONFIG", "SET", "maxmemory", "1gb", "maxmemory-policy", "allkeys-lru"]);
-        // A reconnect causes the check that is otherwise made once a minute.
+        // A reconnect causes the check that is otherwise made twice a minute.
         raw.run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
         is("1").await;
         assert!(queue.is_unfit());

@@ -298,6 +298,9 @@ impl OutputStore {
                 error => StoreError::Retryable(error.to_string()),
             })?;
         let failed = |error| StoreError::Permanent(store_failed(error));
+        if download.size_bytes.is_some_and(|announced| announced > parts.file_bytes_max) {
+            return Err(failed(store::Error::TooLarge { limit: parts.file_bytes_max }));
+        }
         let id = FileId::new();
         let mut writer = parts.store.create(id, parts.file_bytes_max).await.map_err(failed)?;
         let mut speed = MinSpeed::new(parts.settings.http_timeout, Instant::now());
