@@ -301,18 +301,15 @@ impl Queue {
         self.inner.payload_quota.all.store(all, Ordering::Relaxed);
     }
 
-    /// Checks that Redis answers a PING within a second, that the last call found our data in it, and that it denies us
-    /// no command and no write.
+    /// Checks that Redis answers a PING within a second, holds our data, and denies us no command and no write.
     pub async fn ping(&self) -> Result<()> {
         let limit = Duration::from_secs(1);
-        match tokio::time::timeout(limit, with_timeout(self.inner.caller.pool.next().ping(limit))).await {
-            Ok(Ok(_)) if self.inner.installation.is_lost() => Err(Error::Lost(String::new())),
-            Ok(Ok(_)) => self.check_rights(),
-            Ok(Err(silence @ Error::Unavailable(_))) => Err(self.link().refusal().unwrap_or(silence)),
-            Ok(answer) => answer.map(drop),
-            Err(_elapsed) => {
-                Err(self.link().refusal().unwrap_or(Error::Unavailable("no answer to PING within a second".to_owned())))
-            }
+        let answer = tokio::time::timeout(limit, with_timeout(self.inner.caller.pool.next().ping(limit))).await;
+        match answer.unwrap_or_else(|_elapsed| Err(Error::Unavailable("PING is not answered".to_owned()))) {
+            Ok(_) if self.inner.installation.is_lost() => Err(Error::Lost(String::new())),
+            Ok(_) => self.check_rights(),
+            Err(silence @ Error::Unavailable(_)) => Err(self.link().refusal().unwrap_or(silence)),
+            Err(error) => Err(error),
         }
     }
 

@@ -38,7 +38,8 @@ async fn interim_answers_without_end_are_not_felt_by_others() {
     let mut stack = Stack::start(1, 0).await;
     let interim = "HTTP/1.1 102 Processing\r\n\r\n";
     put_fleet(&stack, &[endless(interim), endless(interim), stack.sims[0].addr().port()]).await;
-    let live = format!("http://127.0.0.1:{}/livez", stack.dispatchers[stack.add_dispatcher()].port);
+    let dispatcher = stack.add_dispatcher();
+    let live = format!("http://127.0.0.1:{}/livez", stack.dispatchers[dispatcher].port);
     stack.wait_instances_up(1).await;
     for seed in 0..10 {
         let id = stack.client.submit(json!({"workflow": workflow::quick(seed)})).await;
