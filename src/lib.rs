@@ -210,6 +210,7 @@ pub mod problem;
 pub mod process;
 pub mod queue;
 pub mod save_file;
+pub mod schedule;
 pub mod secrets;
 pub mod settings;
 pub mod sim;

@@ -24,6 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("process", &[]),
     ("trace", &["task"]),
     ("save_file", &[]),
+    ("schedule", &[]),
     ("secrets", &[]),
     ("task", &[]),
     ("fleet", &["task", "problem", "secrets"]),
@@ -44,11 +45,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("ws", &["task", "event", "fleet", "queue", "auth"]),
-    ("dispatcher", &["task", "event", "fleet", "queue", "comfy", "store", "graph", "media", "secrets"]),
+    ("dispatcher", &["task", "event", "fleet", "queue", "comfy", "store", "graph", "media", "schedule", "secrets"]),
     ("doctor", &["task", "fleet", "queue", "comfy", "store"]),
     ("sim", &[]),
     ("embedded", &["save_file"]),
-    ("cli", &["task", "event", "fleet", "save_file"]),
+    ("cli", &["task", "event", "fleet", "save_file", "schedule"]),
     ("dashboard", &[]),
 ];
 

@@ -1,0 +1,217 @@
+//! The plan of one lane after the other: due heads, warm places, then the rest unless it is held.
+
+use super::{Claim, Fleet, Head, ORDER_MAX, Place, Plan, Policy};
+use std::{collections::HashMap, ops::Range};
+
+/// A plan in the making.
+pub(super) struct Planner<'a> {
+    policy: &'a Policy,
+    heads: &'a [Head],
+    fleet: &'a dyn Fleet,
+    now_ms: u64,
+    /// Places, with the slots that the plan has filled.
+    places: Vec<Place>,
+    /// Our places with a free slot.
+    free: Vec<usize>,
+    /// Tasks of each head's group that the plan has not given away.
+    waiting: Vec<u32>,
+    /// Time of warm places, in ms, that earlier heads are held for.
+    reserved_ms: HashMap<usize, u64>,
+    /// Passes over each head that the plan adds.
+    passed: Vec<u32>,
+    /// Place and head of each claim.
+    claims: Vec<(usize, usize)>,
+    /// Heads that are held, and until when.
+    held: Vec<(usize, u64)>,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(
+        policy: &'a Policy,
+        heads: &'a [Head],
+        places: &'a [Place],
+        fleet: &'a dyn Fleet,
+        now_ms: u64,
+    ) -> Self {
+        let is_free = |place: &Place| place.is_ours && place.free_slots > 0;
+        Self {
+            policy,
+            heads,
+            fleet,
+            now_ms,
+            free: (0..places.len()).filter(|&place| is_free(&places[place])).collect(),
+            places: places.to_vec(),
+            waiting: heads.iter().map(|head| head.waiting).collect(),
+            reserved_ms: HashMap::new(),
+            passed: vec![0; heads.len()],
+            claims: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+
+    /// Plans the heads of a lane.
+    pub(super) fn plan_lane(&mut self, lane: Range<usize>) {
+        if self.policy.is_warm_first {
+            for head in lane.clone() {
+                if let Some(place) = self.best_place(head).filter(|_| self.is_due(head)) {
+                    self.give(head, place);
+                }
+            }
+            for head in lane.clone().filter(|&head| self.heads[head].is_in_window) {
+                while self.waiting[head] > 0 {
+                    let Some(place) = self.best_place(head).filter(|&place| self.is_warm(head, place)) else { break };
+                    self.give(head, place);
+                }
+            }
+        }
+        for head in lane {
+            while self.waiting[head] > 0 && !self.free.is_empty() {
+                let Some(place) = self.best_place(head) else { break };
+                if let Some(until) = self.hold_until(head, place) {
+                    self.held.push((head, until));
+                    break;
+                }
+                self.give(head, place);
+            }
+        }
+    }
+
+    fn is_due(&self, head: usize) -> bool {
+        let mut passes = self.heads[head].passes;
+        if self.passed[head] > 0 {
+            passes = passes.one_more(self.now_ms);
+            passes.times += self.passed[head] - 1;
+        }
+        self.waiting[head] > 0 && passes.is_due(self.policy.passes_max, self.policy.passed_ms_max, self.now_ms)
+    }
+
+    fn is_warm(&self, head: usize, place: usize) -> bool {
+        self.fleet.load_ms(head, place).is_some_and(|load| load <= self.policy.warm_ms_max)
+    }
+
+    /// Returns our free place that should run the head: an idle one first.
+    fn best_place(&self, head: usize) -> Option<usize> {
+        let rank = |place: usize| {
+            let load = self.fleet.load_ms(head, place)?;
+            Some((self.places[place].busy_slots, load, self.places[place].used_ms, place))
+        };
+        self.free.iter().filter_map(|&place| rank(place)).min().map(|(.., place)| place)
+    }
+
+    /// Plans a claim. The first head of the lane that the place can run is passed over, or taken instead if it is due.
+    fn give(&mut self, head: usize, place: usize) {
+        let first = self.first_in_lane(head, place);
+        let taken = if self.is_due(first) { first } else { head };
+        if first != taken {
+            self.passed[first] += 1;
+        }
+        self.waiting[taken] -= 1;
+        self.claims.push((place, taken));
+        let slots = &mut self.places[place];
+        slots.free_slots -= 1;
+        slots.busy_slots += 1;
+        if slots.free_slots == 0 {
+            self.free.retain(|&other| other != place);
+        }
+    }
+
+    /// Returns the first waiting head in the lane of `head` that the place can run; at the latest `head` itself.
+    fn first_in_lane(&self, head: usize, place: usize) -> usize {
+        let lane = self.heads[head].lane;
+        let can_be = |other: usize| self.heads[other].lane == lane && self.waiting[other] > 0;
+        (0..head).find(|&other| can_be(other) && self.fleet.load_ms(other, place).is_some()).unwrap_or(head)
+    }
+
+    /// Returns the time until which the head waits rather than go to this place, the best one that is free.
+    fn hold_until(&mut self, head: usize, place: usize) -> Option<u64> {
+        let since = self.heads[head].held_since_ms.unwrap_or(self.now_ms);
+        let load = self.fleet.load_ms(head, place)?;
+        let hold_ms = (load as f64 * self.policy.hold_loads) as u64;
+        if self.is_due(head) {
+            return None;
+        }
+        if load > self.policy.warm_ms_max && since + hold_ms > self.now_ms && self.reserve_warm(head, hold_ms) {
+            return Some(since + hold_ms);
+        }
+        let until = since + self.policy.foreign_idle_ms;
+        let is_second_slot = self.places[place].busy_slots > 0;
+        (is_second_slot && until > self.now_ms && self.is_idle_elsewhere(head)).then_some(until)
+    }
+
+    /// Whether warm places will be idle within `hold_ms` for all waiting tasks of the head's group. Takes their time.
+    fn reserve_warm(&mut self, head: usize, hold_ms: u64) -> bool {
+        let run_ms = self.heads[head].run_ms.max(1);
+        let mut needed = u64::from(self.waiting[head]);
+        let mut taken = Vec::new();
+        for &holder in self.fleet.holders(head) {
+            let reserved = self.reserved_ms.get(&holder).copied().unwrap_or(0);
+            let wait_ms = self.places[holder].idle_ms.saturating_sub(self.now_ms) + reserved;
+            if wait_ms > hold_ms {
+                continue;
+            }
+            let tasks = ((hold_ms - wait_ms) / run_ms + 1).min(needed);
+            taken.push((holder, tasks * run_ms));
+            needed -= tasks;
+            if needed == 0 {
+                break;
+            }
+        }
+        if needed > 0 {
+            return false;
+        }
+        for (holder, ms) in taken {
+            *self.reserved_ms.entry(holder).or_default() += ms;
+        }
+        true
+    }
+
+    /// Whether a place of another dispatcher is idle and can run the head.
+    fn is_idle_elsewhere(&self, head: usize) -> bool {
+        let is_idle = |place: &Place| !place.is_ours && place.free_slots > 0 && place.busy_slots == 0;
+        let mut others = (0..self.places.len()).filter(|&place| is_idle(&self.places[place]));
+        others.any(|place| self.fleet.load_ms(head, place).is_some())
+    }
+
+    pub(super) fn into_plan(self) -> Plan {
+        Plan {
+            claims: self.claims.iter().enumerate().map(|(number, _)| self.claim(number)).collect(),
+            held: self.held.iter().map(|(head, _)| *head).collect(),
+            look_again_ms: self.held.iter().map(|(_, until)| *until).min(),
+        }
+    }
+
+    /// Returns a claim with the heads to try if its own is gone: those that no claim takes and that are not held.
+    fn claim(&self, number: usize) -> Claim {
+        let (place, head) = self.claims[number];
+        let mut order = vec![head];
+        let is_left = |other: usize| other != head && self.waiting[other] > 0;
+        let is_held = |other: usize| self.held.iter().any(|(held, _)| *held == other);
+        let left = (0..self.heads.len()).filter(|&other| is_left(other) && !is_held(other));
+        let mut left: Vec<(bool, usize)> = left
+            .filter_map(|other| Some((other, self.fleet.load_ms(other, place)?)))
+            .map(|(other, load)| (self.policy.is_warm_first && load > self.policy.warm_ms_max, other))
+            .collect();
+        left.sort_by_key(|&(is_cold, other)| (self.heads[other].lane != self.heads[head].lane, is_cold, other));
+        order.extend(left.into_iter().map(|(_, other)| other).take(ORDER_MAX - 1));
+        let firsts = self.firsts(number, &order);
+        Claim { place, order, firsts }
+    }
+
+    /// Returns the first head that the place can run, in each lane of `order`. Groups of which earlier claims of the plan
+    /// take all tasks do not count.
+    fn firsts(&self, number: usize, order: &[usize]) -> Vec<usize> {
+        let place = self.claims[number].0;
+        let taken = |head: usize| self.claims[..number].iter().filter(|(_, other)| *other == head).count();
+        let is_left = |head: usize| taken(head) < self.heads[head].waiting as usize;
+        let mut firsts: Vec<usize> = Vec::new();
+        for &head in order {
+            let lane = self.heads[head].lane;
+            if firsts.iter().any(|&first| self.heads[first].lane == lane) {
+                continue;
+            }
+            let mut heads = (0..=head).filter(|&other| self.heads[other].lane == lane && is_left(other));
+            firsts.extend(heads.find(|&other| self.fleet.load_ms(other, place).is_some()));
+        }
+        firsts
+    }
+}

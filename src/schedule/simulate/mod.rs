@@ -1,0 +1,1 @@
+//! Simulation of schedules over a trace.
