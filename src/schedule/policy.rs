@@ -44,7 +44,7 @@ impl Policy {
             is_warm_first: true,
             passes_max: 64,
             passed_ms_max: (3 * load_ms).max(120_000),
-            hold_loads: 1.5,
+            hold_loads: 1.75,
             warm_ms_max: 5_000,
             foreign_idle_ms: 2_000,
         }
@@ -56,7 +56,8 @@ impl Policy {
         Self { is_warm_first: false, hold_loads: 0.0, ..Self::warm(0) }
     }
 
-    /// Decides for all free slots of our places at once.
+    /// Decides for all free slots of our places at once. A plan that makes claims is followed by another one with the new
+    /// heads, until there are no claims.
     ///
     /// `heads` are those of each lane in fair order, the lane that is served first in front; heads after the first 64 of a
     /// lane need not be given. Linear in heads × free places.
@@ -134,8 +135,9 @@ pub struct Claim {
     pub place: usize,
     /// Heads to try, the best first. At most [`ORDER_MAX`]; the others are for the case that a head is gone.
     pub order: Vec<usize>,
-    /// First head that the place can run, in the lane of each head of `order` (a lane once). When the claim takes a later
-    /// task of its lane, it counts one pass over the first head.
+    /// Heads that may be the first of their lane that the place can run: one of a lane, and more only if the same plan takes
+    /// others of their groups. When the claim takes a task of a lane, the first of them in that lane (by the tag that it has
+    /// then) was passed over if its tag is lower.
     pub firsts: Vec<usize>,
 }
 

@@ -80,3 +80,43 @@ impl<K: Hash + Eq> Means<K> {
         predict([self.all])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Mean, Means, predict};
+
+    #[test]
+    fn what_was_never_observed_takes_the_mean_of_all() {
+        let mut means = Means::new(10);
+        assert_eq!(means.predict(["a"]), None);
+        means.observe(["a"], 10.0);
+        means.observe(["b"], 30.0);
+        assert_eq!(means.predict(["c"]), Some(20.0));
+        assert_eq!(means.predict(["a"]), Some(15.0), "one observation weighs as much as the mean of all");
+    }
+
+    #[test]
+    fn a_mean_follows_recent_observations() {
+        let mut mean = Mean::default();
+        (0..100).for_each(|_| mean.observe(10.0));
+        (0..20).for_each(|_| mean.observe(50.0));
+        assert!(mean.value > 45.0, "{mean:?}");
+        let before = mean;
+        [f64::NAN, f64::INFINITY, -1.0].into_iter().for_each(|value| mean.observe(value));
+        assert_eq!(mean, before);
+    }
+
+    #[test]
+    fn particular_means_outweigh_general_ones_with_their_count() {
+        let mean = |value, count| Mean { value, count };
+        assert_eq!(predict([mean(10.0, 6.0), Mean::default(), mean(40.0, 2.0)]), Some(30.0));
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let mut means = Means::new(3);
+        (0..100).for_each(|number| means.observe([number], f64::from(number)));
+        assert!(means.by_key.len() <= 3);
+        assert!(means.mean().is_some());
+    }
+}

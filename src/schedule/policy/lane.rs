@@ -19,10 +19,17 @@ pub(super) struct Planner<'a> {
     reserved_ms: HashMap<usize, u64>,
     /// Passes over each head that the plan adds.
     passed: Vec<u32>,
-    /// Place and head of each claim.
-    claims: Vec<(usize, usize)>,
+    claims: Vec<Given>,
     /// Heads that are held, and until when.
     held: Vec<(usize, u64)>,
+}
+
+/// A claim in the making.
+struct Given {
+    place: usize,
+    head: usize,
+    /// Possible first heads of each lane when the claim is made.
+    firsts: Vec<usize>,
 }
 
 impl<'a> Planner<'a> {
@@ -50,7 +57,12 @@ impl<'a> Planner<'a> {
     }
 
     /// Plans the heads of a lane.
+    ///
+    /// The task after the head of a group is not known. While slots are scarce, a plan therefore takes one task of a group
+    /// at most; in fair order it ends with such a group, whose next task may come before all others.
     pub(super) fn plan_lane(&mut self, lane: Range<usize>) {
+        let slots: u64 = self.free.iter().map(|&place| u64::from(self.places[place].free_slots)).sum();
+        let is_scarce = slots < lane.clone().map(|head| u64::from(self.heads[head].waiting)).sum();
         if self.policy.is_warm_first {
             for head in lane.clone() {
                 if let Some(place) = self.best_place(head).filter(|_| self.is_due(head)) {
@@ -58,29 +70,44 @@ impl<'a> Planner<'a> {
                 }
             }
             for head in lane.clone().filter(|&head| self.heads[head].is_in_window) {
-                while self.waiting[head] > 0 {
-                    let Some(place) = self.best_place(head).filter(|&place| self.is_warm(head, place)) else { break };
+                while self.has_more(head, is_scarce)
+                    && let Some(place) = self.best_place(head).filter(|&place| self.is_warm(head, place))
+                    && self.second_slot_until(head, place).is_none()
+                {
                     self.give(head, place);
                 }
             }
         }
         for head in lane {
-            while self.waiting[head] > 0 && !self.free.is_empty() {
-                let Some(place) = self.best_place(head) else { break };
+            while self.has_more(head, is_scarce)
+                && let Some(place) = self.best_place(head)
+            {
                 if let Some(until) = self.hold_until(head, place) {
                     self.held.push((head, until));
                     break;
                 }
                 self.give(head, place);
             }
+            if !self.policy.is_warm_first && is_scarce && self.waiting[head] > 0 && self.is_touched(head) {
+                self.free.clear();
+            }
         }
+    }
+
+    /// Whether a task of the head's group may be planned.
+    fn has_more(&self, head: usize, is_scarce: bool) -> bool {
+        self.waiting[head] > 0 && !(is_scarce && self.is_touched(head))
+    }
+
+    /// Whether the plan takes the head.
+    fn is_touched(&self, head: usize) -> bool {
+        self.waiting[head] < self.heads[head].waiting
     }
 
     fn is_due(&self, head: usize) -> bool {
         let mut passes = self.heads[head].passes;
-        if self.passed[head] > 0 {
-            passes = passes.one_more(self.now_ms);
-            passes.times += self.passed[head] - 1;
+        for _ in 0..self.passed[head] {
+            passes = passes.one_more(self.heads[head].tag, self.now_ms);
         }
         self.waiting[head] > 0 && passes.is_due(self.policy.passes_max, self.policy.passed_ms_max, self.now_ms)
     }
@@ -100,13 +127,15 @@ impl<'a> Planner<'a> {
 
     /// Plans a claim. The first head of the lane that the place can run is passed over, or taken instead if it is due.
     fn give(&mut self, head: usize, place: usize) {
-        let first = self.first_in_lane(head, place);
-        let taken = if self.is_due(first) { first } else { head };
-        if first != taken {
-            self.passed[first] += 1;
+        let firsts = self.firsts(self.heads[head].lane, place);
+        let due = firsts.iter().copied().find(|&first| first < head && self.is_due(first));
+        let taken = due.unwrap_or(head);
+        for first in firsts {
+            self.passed[first] += u32::from(first != taken);
         }
+        let firsts = self.firsts_of_lanes(place);
         self.waiting[taken] -= 1;
-        self.claims.push((place, taken));
+        self.claims.push(Given { place, head: taken, firsts });
         let slots = &mut self.places[place];
         slots.free_slots -= 1;
         slots.busy_slots += 1;
@@ -115,11 +144,18 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns the first waiting head in the lane of `head` that the place can run; at the latest `head` itself.
-    fn first_in_lane(&self, head: usize, place: usize) -> usize {
-        let lane = self.heads[head].lane;
-        let can_be = |other: usize| self.heads[other].lane == lane && self.waiting[other] > 0;
-        (0..head).find(|&other| can_be(other) && self.fleet.load_ms(other, place).is_some()).unwrap_or(head)
+    /// Returns the heads of which one is the first task of the lane that the place can run: the first that the plan has not
+    /// taken, and before and after it the groups of which the plan has taken the head but not all.
+    fn firsts(&self, lane: u8, place: usize) -> Vec<usize> {
+        let mut is_found = false;
+        let heads = (0..self.heads.len()).filter(|&head| self.heads[head].lane == lane && self.waiting[head] > 0);
+        let heads = heads.filter(|&head| self.fleet.load_ms(head, place).is_some());
+        heads.filter(|&head| self.is_touched(head) || !std::mem::replace(&mut is_found, true)).collect()
+    }
+
+    fn firsts_of_lanes(&self, place: usize) -> Vec<usize> {
+        let lanes = self.heads.chunk_by(|a, b| a.lane == b.lane).map(|heads| heads[0].lane);
+        lanes.flat_map(|lane| self.firsts(lane, place)).collect()
     }
 
     /// Returns the time until which the head waits rather than go to this place, the best one that is free.
@@ -133,7 +169,12 @@ impl<'a> Planner<'a> {
         if load > self.policy.warm_ms_max && since + hold_ms > self.now_ms && self.reserve_warm(head, hold_ms) {
             return Some(since + hold_ms);
         }
-        let until = since + self.policy.foreign_idle_ms;
+        self.second_slot_until(head, place)
+    }
+
+    /// Returns the time until which the head leaves a second slot empty, because a place of another dispatcher is idle.
+    fn second_slot_until(&self, head: usize, place: usize) -> Option<u64> {
+        let until = self.heads[head].held_since_ms.unwrap_or(self.now_ms) + self.policy.foreign_idle_ms;
         let is_second_slot = self.places[place].busy_slots > 0;
         (is_second_slot && until > self.now_ms && self.is_idle_elsewhere(head)).then_some(until)
     }
@@ -174,44 +215,29 @@ impl<'a> Planner<'a> {
 
     pub(super) fn into_plan(self) -> Plan {
         Plan {
-            claims: self.claims.iter().enumerate().map(|(number, _)| self.claim(number)).collect(),
+            claims: self.claims.iter().map(|given| self.claim(given)).collect(),
             held: self.held.iter().map(|(head, _)| *head).collect(),
             look_again_ms: self.held.iter().map(|(_, until)| *until).min(),
         }
     }
 
     /// Returns a claim with the heads to try if its own is gone: those that no claim takes and that are not held.
-    fn claim(&self, number: usize) -> Claim {
-        let (place, head) = self.claims[number];
-        let mut order = vec![head];
-        let is_left = |other: usize| other != head && self.waiting[other] > 0;
+    fn claim(&self, given: &Given) -> Claim {
+        let lane = self.heads[given.head].lane;
+        let is_left = |other: usize| other != given.head && self.waiting[other] > 0 && !self.is_touched(other);
         let is_held = |other: usize| self.held.iter().any(|(held, _)| *held == other);
         let left = (0..self.heads.len()).filter(|&other| is_left(other) && !is_held(other));
-        let mut left: Vec<(bool, usize)> = left
-            .filter_map(|other| Some((other, self.fleet.load_ms(other, place)?)))
-            .map(|(other, load)| (self.policy.is_warm_first && load > self.policy.warm_ms_max, other))
+        let mut left: Vec<(bool, bool, usize)> = left
+            .filter_map(|other| Some((other, self.fleet.load_ms(other, given.place)?)))
+            .map(|(other, load)| (other, self.policy.is_warm_first && load > self.policy.warm_ms_max))
+            .map(|(other, is_cold)| (self.heads[other].lane != lane, is_cold, other))
             .collect();
-        left.sort_by_key(|&(is_cold, other)| (self.heads[other].lane != self.heads[head].lane, is_cold, other));
-        order.extend(left.into_iter().map(|(_, other)| other).take(ORDER_MAX - 1));
-        let firsts = self.firsts(number, &order);
-        Claim { place, order, firsts }
-    }
-
-    /// Returns the first head that the place can run, in each lane of `order`. Groups of which earlier claims of the plan
-    /// take all tasks do not count.
-    fn firsts(&self, number: usize, order: &[usize]) -> Vec<usize> {
-        let place = self.claims[number].0;
-        let taken = |head: usize| self.claims[..number].iter().filter(|(_, other)| *other == head).count();
-        let is_left = |head: usize| taken(head) < self.heads[head].waiting as usize;
-        let mut firsts: Vec<usize> = Vec::new();
-        for &head in order {
-            let lane = self.heads[head].lane;
-            if firsts.iter().any(|&first| self.heads[first].lane == lane) {
-                continue;
-            }
-            let mut heads = (0..=head).filter(|&other| self.heads[other].lane == lane && is_left(other));
-            firsts.extend(heads.find(|&other| self.fleet.load_ms(other, place).is_some()));
+        left.sort_unstable();
+        let others = left.into_iter().map(|(.., other)| other).take(ORDER_MAX - 1);
+        Claim {
+            place: given.place,
+            order: std::iter::once(given.head).chain(others).collect(),
+            firsts: given.firsts.clone(),
         }
-        firsts
     }
 }
