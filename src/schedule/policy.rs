@@ -25,8 +25,11 @@ pub struct Policy {
     pub passes_max: u32,
     /// Time, in ms from the first of them, during which later tasks may go before it.
     pub passed_ms_max: u64,
-    /// Longest hold of a head, in load times.
+    /// Longest hold of a head, in load times, while the fleet is idle. Holding saves a load and costs a wait: on a calm fleet
+    /// the wait matters, on a busy one the load.
     pub hold_loads: f64,
+    /// Load times added to it in proportion to the share of busy places.
+    pub hold_loads_busy: f64,
     /// Loading time, in ms, up to which a place counts as warm: a missing LoRA is no reason to wait.
     pub warm_ms_max: u64,
     /// Time, in ms, that an idle place of another dispatcher has to take a task before it goes into a second slot here.
@@ -44,7 +47,8 @@ impl Policy {
             is_warm_first: true,
             passes_max: 64,
             passed_ms_max: (3 * load_ms).max(120_000),
-            hold_loads: 1.75,
+            hold_loads: 0.5,
+            hold_loads_busy: 2.0,
             warm_ms_max: 5_000,
             foreign_idle_ms: 2_000,
         }
@@ -53,7 +57,7 @@ impl Policy {
     /// Returns the policy of `--schedule fifo`.
     #[must_use]
     pub fn fifo() -> Self {
-        Self { is_warm_first: false, hold_loads: 0.0, ..Self::warm(0) }
+        Self { is_warm_first: false, hold_loads: 0.0, hold_loads_busy: 0.0, ..Self::warm(0) }
     }
 
     /// Decides for all free slots of our places at once. A plan that makes claims is followed by another one with the new

@@ -9,6 +9,8 @@ pub(super) struct Planner<'a> {
     heads: &'a [Head],
     fleet: &'a dyn Fleet,
     now_ms: u64,
+    /// Longest hold of a head, in load times.
+    hold_loads: f64,
     /// Places, with the slots that the plan has filled.
     places: Vec<Place>,
     /// Our places with a free slot.
@@ -41,11 +43,14 @@ impl<'a> Planner<'a> {
         now_ms: u64,
     ) -> Self {
         let is_free = |place: &Place| place.is_ours && place.free_slots > 0;
+        let busy = places.iter().filter(|place| place.busy_slots > 0).count() as f64;
+        let all = places.iter().filter(|place| place.busy_slots + place.free_slots > 0).count().max(1) as f64;
         Self {
             policy,
             heads,
             fleet,
             now_ms,
+            hold_loads: policy.hold_loads + policy.hold_loads_busy * busy / all,
             free: (0..places.len()).filter(|&place| is_free(&places[place])).collect(),
             places: places.to_vec(),
             waiting: heads.iter().map(|head| head.waiting).collect(),
@@ -162,7 +167,7 @@ impl<'a> Planner<'a> {
     fn hold_until(&mut self, head: usize, place: usize) -> Option<u64> {
         let since = self.heads[head].held_since_ms.unwrap_or(self.now_ms);
         let load = self.fleet.load_ms(head, place)?;
-        let hold_ms = (load as f64 * self.policy.hold_loads) as u64;
+        let hold_ms = (load as f64 * self.hold_loads) as u64;
         if self.is_due(head) {
             return None;
         }

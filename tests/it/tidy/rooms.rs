@@ -69,6 +69,7 @@ const CRATE_OF: &[(&str, &[&str])] = &[
     ("metrics_exporter_prometheus", &["metrics"]),
     ("metrics_process", &["metrics"]),
     ("indicatif", &["cli"]),
+    ("csv", &["schedule"]),
     ("clap_complete", &["cli"]),
     ("opentelemetry", &["trace"]),
     ("opentelemetry_otlp", &["trace"]),
