@@ -116,6 +116,14 @@ mod tests {
         assert!(few < backlog[10] && few >= backlog[9] - CREDIT, "{few}");
     }
 
+    #[test]
+    fn an_owner_who_paused_has_no_more_credit_than_a_new_one() {
+        let mut fair = FairOrder::default();
+        fair.tag("old", 1.0, 1.0);
+        fair.take(50.0);
+        assert_eq!((fair.tag("old", 1.0, 1.0), fair.tag("new", 1.0, 1.0)), (50.0 - CREDIT, 50.0 - CREDIT));
+    }
+
     /// Each of them takes the place of the one before, at the lowest tag.
     #[test]
     fn new_owners_do_not_go_first_for_ever() {

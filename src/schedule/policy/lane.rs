@@ -1,6 +1,6 @@
 //! The plan of one lane after the other: due heads, warm places, then the rest unless it is held.
 
-use super::{Claim, Fleet, Head, ORDER_MAX, Place, Plan, Policy};
+use super::{super::passes::Passes, Claim, Fleet, Head, ORDER_MAX, Place, Plan, Policy};
 use std::{collections::HashMap, ops::Range};
 
 /// A plan in the making.
@@ -110,7 +110,8 @@ impl<'a> Planner<'a> {
     }
 
     fn is_due(&self, head: usize) -> bool {
-        let mut passes = self.heads[head].passes;
+        // The passes are those of the head, not of the task behind it.
+        let mut passes = if self.is_touched(head) { Passes::default() } else { self.heads[head].passes };
         for _ in 0..self.passed[head] {
             passes = passes.one_more(self.heads[head].tag, self.now_ms);
         }

@@ -27,25 +27,25 @@ proptest! {
     #[test]
     fn a_first_task_is_passed_over_within_both_bounds(fleet in fleets(), steps in steps()) {
         let world = run(policy(), fleet, &steps);
-        prop_assert!(world.passed_times_max <= 5, "{} times", world.passed_times_max);
-        prop_assert!(world.passed_ms_max <= 40_000, "{} ms", world.passed_ms_max);
+        prop_assert!(world.counted.passed_times_max <= 5, "{} times", world.counted.passed_times_max);
+        prop_assert!(world.counted.passed_ms_max <= 40_000, "{} ms", world.counted.passed_ms_max);
     }
 
     #[test]
     fn an_instance_gets_no_task_that_it_cannot_run(fleet in fleets(), steps in steps()) {
-        prop_assert_eq!(run(policy(), fleet, &steps).wrong_places, 0);
+        prop_assert_eq!(run(policy(), fleet, &steps).counted.wrong_places, 0);
     }
 
     #[test]
     fn an_idle_instance_takes_a_task_unless_each_is_held_within_its_hold(fleet in fleets(), steps in steps()) {
         let world = run(policy(), fleet, &steps);
-        prop_assert_eq!(world.idle_without_hold, 0);
-        prop_assert!(world.hold_ms_max <= 25_000, "{} ms", world.hold_ms_max);
+        prop_assert_eq!(world.counted.idle_without_hold, 0);
+        prop_assert!(world.counted.hold_ms_max <= 25_000, "{} ms", world.counted.hold_ms_max);
     }
 
     #[test]
     fn a_second_slot_stays_empty_while_an_idle_instance_can_run_the_task(fleet in fleets(), steps in steps()) {
-        prop_assert_eq!(run(policy(), fleet, &steps).second_slots_too_early, 0);
+        prop_assert_eq!(run(policy(), fleet, &steps).counted.second_slots_too_early, 0);
     }
 
     #[test]
@@ -56,7 +56,7 @@ proptest! {
     #[test]
     fn fifo_takes_tasks_by_lane_and_tag(fleet in fleets(), steps in steps()) {
         let world = run(Policy::fifo(), fleet.of_equals(), &steps);
-        prop_assert_eq!(world.out_of_order, 0);
+        prop_assert_eq!(world.counted.out_of_order, 0);
     }
 }
 
@@ -171,4 +171,33 @@ fn the_urgent_lane_goes_first_even_if_it_is_cold() {
     let fleet = Loads::new(&[&[COLD], &[Some(0)]]);
     let urgent = Head { lane: 0, ..head(5.0) };
     assert_eq!(claims(&Policy::warm(20_000), &[urgent, head(1.0)], &[idle(0)], &fleet), [(0, 0)]);
+}
+
+#[test]
+fn a_head_that_becomes_due_within_a_plan_is_taken_by_the_next_claim() {
+    let once = Policy { passes_max: 1, ..Policy::warm(20_000) };
+    let soon = busy_until(2_000);
+    let fleet = Loads::new(&[&[COLD, COLD, Some(0)], &[Some(0), COLD, COLD], &[COLD, Some(0), COLD]]);
+    let heads = [head(1.0), head(2.0), head(3.0)];
+    let places = [idle(0), idle(0), soon];
+    assert_eq!(claims(&Policy::warm(20_000), &heads, &places, &fleet), [(0, 1), (1, 2)]);
+    assert_eq!(claims(&once, &heads, &places, &fleet), [(0, 1), (1, 0)], "instead of the warm head");
+    assert_eq!(claims(&once, &heads[..2], &places, &fleet), [(0, 1), (1, 0)], "instead of a hold");
+}
+
+#[test]
+fn a_due_head_does_not_pull_the_tasks_behind_it() {
+    let passes = Passes { times: 64, since_ms: 900, tag: 1.0 };
+    let heads = [Head { passes, waiting: 9, ..head(1.0) }, head(2.0)];
+    let fleet = Loads::new(&[&[COLD, COLD], &[COLD, Some(0)]]);
+    assert_eq!(claims(&Policy::warm(20_000), &heads, &[idle(0), idle(0)], &fleet), [(0, 0), (1, 1)]);
+}
+
+#[test]
+fn the_first_head_may_be_the_next_of_a_group_that_the_plan_takes_from() {
+    let fleet = Loads::new(&[&[Some(0), COLD], &[COLD, COLD], &[COLD, Some(0)]]);
+    let heads = [Head { waiting: 2, ..head(1.0) }, head(2.0), head(3.0)];
+    let plan = Policy::warm(20_000).plan(&heads, &[idle(0), idle(0)], &fleet, 1_000);
+    let firsts: Vec<&[usize]> = plan.claims.iter().map(|claim| &claim.firsts[..]).collect();
+    assert_eq!((plan.claims[1].order[0], firsts), (2, vec![&[0][..], &[0, 1]]));
 }

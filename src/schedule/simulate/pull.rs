@@ -100,7 +100,7 @@ impl<'a> Pull<'a> {
         let heads: Vec<Head> = group_heads.iter().map(|head| self.head(head)).collect();
         let view = self.instances.view(group_heads.iter().map(|head| head.group).collect());
         let plan = self.policy.plan(&heads, &self.instances.places(), &view, now_ms);
-        self.holds.update(group_heads.iter().map(|head| &head.task), &plan.held, now_ms);
+        self.holds.update(group_heads.iter().map(|head| (head.group, head.tag)), &plan.held, now_ms);
         self.look_again_ms = plan.look_again_ms.filter(|&at_ms| at_ms > now_ms);
         let mut has_started = false;
         for claim in &plan.claims {
@@ -122,7 +122,7 @@ impl<'a> Pull<'a> {
             is_in_window: head.is_in_window,
             run_ms: self.instances.run_ms(&self.requests[head.task]).0.unwrap_or(0.0) as u64,
             passes: head.passes,
-            held_since_ms: self.holds.since_ms(&head.task),
+            held_since_ms: self.holds.since_ms(&head.group, head.tag),
         }
     }
 }

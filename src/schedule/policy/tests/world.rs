@@ -71,19 +71,9 @@ struct Instance {
     used_ms: u64,
 }
 
-pub(super) struct World {
-    policy: Policy,
-    fleet: RandomFleet,
-    instances: Vec<Instance>,
-    /// Waiting tasks in order of arrival.
-    tasks: BTreeMap<u64, Task>,
-    passes: HashMap<(u8, usize), Passes>,
-    holds: Holds<(u8, usize, u64)>,
-    now_ms: u64,
-    arrived: u64,
-    tag: f64,
-    /// Lane and tag of the last in order of the tasks that were taken at this time.
-    taken_now: Option<(u8, u64)>,
+/// Counts of what the properties forbid or limit.
+#[derive(Default)]
+pub(super) struct Counted {
     pub(super) passed_times_max: u32,
     pub(super) passed_ms_max: u64,
     pub(super) hold_ms_max: u64,
@@ -91,6 +81,22 @@ pub(super) struct World {
     pub(super) idle_without_hold: u32,
     pub(super) second_slots_too_early: u32,
     pub(super) out_of_order: u32,
+}
+
+pub(super) struct World {
+    policy: Policy,
+    fleet: RandomFleet,
+    instances: Vec<Instance>,
+    /// Waiting tasks in order of arrival.
+    tasks: BTreeMap<u64, Task>,
+    passes: HashMap<(u8, usize), Passes>,
+    holds: Holds<(u8, usize)>,
+    now_ms: u64,
+    arrived: u64,
+    tag: f64,
+    /// Lane and tag of the last in order of the tasks that were taken at this time.
+    taken_now: Option<(u8, u64)>,
+    pub(super) counted: Counted,
 }
 
 struct View<'a> {
@@ -122,13 +128,7 @@ impl World {
             arrived: 0,
             tag: 10.0,
             taken_now: None,
-            passed_times_max: 0,
-            passed_ms_max: 0,
-            hold_ms_max: 0,
-            wrong_places: 0,
-            idle_without_hold: 0,
-            second_slots_too_early: 0,
-            out_of_order: 0,
+            counted: Counted::default(),
         }
     }
 
@@ -206,18 +206,16 @@ impl World {
             instance.ends_ms.retain(|&end_ms| end_ms > now_ms);
         }
         let names = self.heads();
-        let keys: Vec<_> =
-            names.iter().map(|&(lane, group, id)| (lane, group, self.tasks[&id].tag.to_bits())).collect();
-        let head = |(&(lane, group, id), key): (&(u8, usize, u64), &(u8, usize, u64))| Head {
+        let head = |&(lane, group, id): &(u8, usize, u64)| Head {
             lane,
             tag: self.tasks[&id].tag,
             waiting: self.tasks.values().filter(|task| (task.lane, task.group) == (lane, group)).count() as u32,
             is_in_window: true,
             run_ms: 8_000,
             passes: self.passes.get(&(lane, group)).copied().unwrap_or_default(),
-            held_since_ms: self.holds.since_ms(key),
+            held_since_ms: self.holds.since_ms(&(lane, group), self.tasks[&id].tag),
         };
-        let heads: Vec<Head> = names.iter().zip(&keys).map(head).collect();
+        let heads: Vec<Head> = names.iter().map(head).collect();
         let is_warm = |group: usize, at: usize| self.load_ms(group, at) == Some(0);
         let holders =
             |&(_, group, _): &(u8, usize, u64)| (0..self.instances.len()).filter(|&at| is_warm(group, at)).collect();
@@ -227,7 +225,8 @@ impl World {
             holders: names.iter().map(holders).collect(),
         };
         let plan = self.policy.plan(&heads, &self.places(), &view, now_ms);
-        self.holds.update(keys.iter(), &plan.held, now_ms);
+        let keys = names.iter().map(|&(lane, group, id)| ((lane, group), self.tasks[&id].tag));
+        self.holds.update(keys, &plan.held, now_ms);
         for claim in &plan.claims {
             self.claim(claim, &names);
         }
@@ -256,34 +255,29 @@ impl World {
     fn claim(&mut self, claim: &Claim, names: &[(u8, usize, u64)]) {
         let now = self.heads();
         let find = |&head: &usize| now.iter().find(|name| (name.0, name.1) == (names[head].0, names[head].1)).copied();
-        self.wrong_places +=
+        self.counted.wrong_places +=
             claim.order.iter().filter(|&&head| self.load_ms(names[head].1, claim.place).is_none()).count() as u32;
         let Some((lane, group, id)) = claim.order.iter().find_map(find) else { return };
         let busy = !self.instances[claim.place].ends_ms.is_empty();
         let is_idle = |at: usize| self.fleet.is_ours[at] && self.instances[at].ends_ms.is_empty();
         if busy && (0..self.instances.len()).any(|at| is_idle(at) && self.load_ms(group, at).is_some()) {
-            self.second_slots_too_early += 1;
+            self.counted.second_slots_too_early += 1;
         }
         self.taken_now = self.taken_now.max(Some((lane, self.tasks[&id].tag.to_bits())));
         if let Some(first) = self.first(lane, claim.place).filter(|&first| first != id) {
             let task = self.tasks.get_mut(&first).unwrap();
             task.passed_since_ms = if task.passed == 0 { self.now_ms } else { task.passed_since_ms };
             task.passed += 1;
-            self.passed_times_max = self.passed_times_max.max(task.passed);
-            self.passed_ms_max = self.passed_ms_max.max(self.now_ms - task.passed_since_ms);
+            self.counted.passed_times_max = self.counted.passed_times_max.max(task.passed);
+            self.counted.passed_ms_max = self.counted.passed_ms_max.max(self.now_ms - task.passed_since_ms);
         }
         let task = self.remove(lane, group, id).unwrap();
-        let firsts = claim
-            .firsts
-            .iter()
-            .filter_map(|&head| now.iter().position(|name| (name.0, name.1) == (names[head].0, names[head].1)));
-        let first = firsts.map(|first| now[first]).filter(|first| first.0 == lane && self.tasks.contains_key(&first.2));
-        let first = first.min_by_key(|first| self.tasks[&first.2].tag.to_bits());
-        if let Some((lane, group, passed)) =
-            first.filter(|first| self.tasks.get(&first.2).is_some_and(|other| other.tag < task.tag))
-        {
+        let firsts = claim.firsts.iter().filter_map(find);
+        let firsts = firsts.filter(|first| first.0 == lane && self.tasks.contains_key(&first.2));
+        let first = firsts.min_by_key(|first| self.tasks[&first.2].tag.to_bits());
+        if let Some((_, group, first)) = first.filter(|first| self.tasks[&first.2].tag < task.tag) {
             let passes = self.passes.entry((lane, group)).or_default();
-            *passes = passes.one_more(self.tasks[&passed].tag, self.now_ms);
+            *passes = passes.one_more(self.tasks[&first].tag, self.now_ms);
         }
         let load = self.load_ms(group, claim.place).unwrap_or(0);
         let instance = &mut self.instances[claim.place];
@@ -297,18 +291,18 @@ impl World {
         let heads = self.heads();
         let first = heads.first().map(|&(lane, _, id)| (lane, self.tasks[&id].tag.to_bits()));
         let taken = self.taken_now.take();
-        self.out_of_order += u32::from(first.is_some() && taken > first);
+        self.counted.out_of_order += u32::from(first.is_some() && taken > first);
         for (_, group, id) in heads {
             let is_idle = |at: usize| self.fleet.is_ours[at] && self.instances[at].ends_ms.is_empty();
             if !(0..self.instances.len()).any(|at| is_idle(at) && self.load_ms(group, at).is_some()) {
                 continue;
             }
             if !held.contains(&id) {
-                self.idle_without_hold += 1;
+                self.counted.idle_without_hold += 1;
             }
             let task = self.tasks.get_mut(&id).unwrap();
             let since = *task.held_since_ms.get_or_insert(self.now_ms);
-            self.hold_ms_max = self.hold_ms_max.max(self.now_ms - since);
+            self.counted.hold_ms_max = self.counted.hold_ms_max.max(self.now_ms - since);
         }
     }
 }
