@@ -144,7 +144,7 @@
 //! | [`queue`] | Redis: connection, scripts, tasks, dispatch, events, healing; promises and durability |
 //! | [`comfy`] | one ComfyUI as it really behaves: client, socket, outcome from history |
 //! | [`schedule`] | which waiting task an instance takes next: policy, fair order, warm models, predictions, simulator; pure |
-| [`graph`] | a workflow as a value: parse, params, conversion, requirements; pure |
+//! | [`graph`] | a workflow as a value: parse, params, conversion, requirements; pure |
 //! | [`store`], [`media`], [`fetch`] | bytes: where they are, what is in them, files from the web |
 //! | [`auth`] | passwords, tokens, callers and their permissions |
 //! | [`secrets`] | keys of API nodes: encrypted at rest, masked in errors |
@@ -184,7 +184,7 @@
 //! | a CLI command | `cli/commands/` (arguments, help, run) · `cli/mod.rs` (`Command`) · `cli/help.rs` (its group) |
 //! | a view of the page | `dashboard/page/views/` · `dashboard/page/views/shell.js` (route) · `dashboard/page/words/` · `dashboard/page_files.rs` (embedded files) |
 //! | the choice of the next task | `schedule/policy.rs`, `schedule/policy/lane.rs` (measure with `bench schedule`) · `lua/claim.lua`, `lua/lib/` · `dispatcher/instance/claimer.rs` |
-| the fair order | `schedule/fair.rs` and the same rules in `lua/lib/indexes.lua` · `schedule/simulate/` runs it over a trace |
+//! | the fair order | `schedule/fair.rs` and the same rules in `lua/lib/indexes.lua` · `schedule/simulate/` runs it over a trace |
 //! | a step of an attempt | `dispatcher/attempt/run.rs` and the stage's file beside it |
 //! | a node or a fault of the stand-in | `sim/nodes/` · `sim/server/faults.rs` |
 //! | a check of `doctor` | `doctor/`, one file a subject |
