@@ -1,4 +1,4 @@
-//! How often and since when the first head of a lane was passed over by later tasks of the lane.
+//! Passes over the first head of a lane by later tasks of the lane: their number, and the time of the first.
 //!
 //! Only the *first* head counts: of the heads of a lane that a place can run, the one with the lowest tag. When the place
 //! takes another head of the lane, the first one is passed over. A task behind others is not passed over when a later one

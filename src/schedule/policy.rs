@@ -132,7 +132,7 @@ pub struct Plan {
     pub look_again_ms: Option<u64>,
 }
 
-/// One claim of a place.
+/// Claim of a place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
     /// Index of the place.

@@ -56,7 +56,7 @@ impl Schedule {
     }
 }
 
-/// What happened to one request.
+/// Start of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Started {
     at_ms: u64,

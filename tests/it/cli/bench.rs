@@ -31,7 +31,7 @@ async fn a_bench_of_another_machine_needs_a_confirmation() {
     assert_eq!((ran.code, ran.err.contains("--yes")), (2, true), "{ran:?}");
 }
 
-/// Without a system: the simulator of schedules.
+/// The simulator of schedules needs no system.
 #[tokio::test]
 async fn schedules_are_simulated_over_a_trace() {
     let shell = Shell::new("http://192.0.2.1:3000");
