@@ -145,6 +145,7 @@
 //! | [`submit`] | what a request to run something means, without HTTP: plan, stage files, enqueue or show |
 //! | [`queue`] | Redis: connection, scripts, tasks, dispatch, events, healing; promises and durability |
 //! | [`comfy`] | one ComfyUI as it really behaves: client, socket, outcome from history |
+//! | [`schedule`] | which waiting task an instance takes next: policy, fair order, warm models, predictions, simulator; pure |
 //! | [`graph`] | a workflow as a value: parse, params, conversion, requirements; pure |
 //! | [`store`], [`media`], [`fetch`] | bytes: where they are, what is in them, files from the web |
 //! | [`auth`] | passwords, tokens, callers and their permissions |
@@ -155,7 +156,7 @@
 //! | [`settings`], [`metrics`], [`process`], [`trace`] | for every process: flags and limits, metrics, serving and signals, spans |
 //!
 //! Layers: `bin` → `api | ws | dashboard | dispatcher | doctor | sim | embedded | cli` (never one another) → `submit` (api
-//! only) → `queue, comfy, store, auth, graph, fetch, media` → `task, event, fleet` → `secrets`, leaves. `settings, metrics, process,
+//! only) → `queue, comfy, store, auth, graph, fetch, media, schedule` → `task, event, fleet` → `secrets`, leaves. `settings, metrics, process,
 //! trace` serve all of them. Tests hold this.
 //!
 //! Invariants: (1) api never talks to ComfyUI, and to the web only through `fetch`; ws writes nothing. (2) A task's
@@ -184,7 +185,8 @@
 //! | a metric | `metrics.rs`, `metrics/table.rs` · `metrics/metrics.md` · `deploy/prometheus/alerts.yaml` |
 //! | a CLI command | `cli/commands/` (arguments, help, run) · `cli/mod.rs` (`Command`) · `cli/help.rs` (its group) |
 //! | a view of the page | `dashboard/page/views/` · `dashboard/page/views/shell.js` (route) · `dashboard/page/words/` · `dashboard/page_files.rs` (embedded files) |
-//! | the choice of the next task | `lua/claim.lua`, `lua/lib/` · `dispatcher/instance/claimer.rs` |
+//! | the choice of the next task | `schedule/policy.rs`, `schedule/policy/lane.rs` (measure with `bench schedule`) · `lua/claim.lua`, `lua/lib/` · `dispatcher/instance/claimer.rs` |
+//! | the fair order | `schedule/fair.rs` and the same rules in `lua/lib/indexes.lua` · `schedule/simulate/` runs it over a trace |
 //! | a step of an attempt | `dispatcher/attempt/run.rs` and the stage's file beside it |
 //! | a node or a fault of the stand-in | `sim/nodes/` · `sim/server/faults.rs` |
 //! | a check of `doctor` | `doctor/`, one file a subject |
@@ -212,6 +214,7 @@ pub mod problem;
 pub mod process;
 pub mod queue;
 pub mod save_file;
+pub mod schedule;
 pub mod secrets;
 pub mod settings;
 pub mod sim;

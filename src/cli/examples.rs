@@ -30,8 +30,14 @@ Examples:
   shuzhiren config edit                 # opens $EDITOR, shows the changes and asks for confirmation";
 
 pub(super) const BENCH: &str = "\
-Example:
-  shuzhiren bench -n 500 -c 16          # a system on another machine needs --yes";
+Examples:
+  shuzhiren bench -n 500 -c 16          # a system on another machine needs --yes
+  shuzhiren bench schedule --trace requests.csv --load 0.35 --days 13";
+
+pub(super) const BENCH_SCHEDULE: &str = "\
+Examples:
+  shuzhiren bench schedule --trace requests.csv --days 13 --load 0.5
+  shuzhiren bench schedule --trace requests.csv --policy warm --warm 2 --json | jq .policies.warm.loadsPer100Tasks";
 
 pub(super) const COMPLETIONS: &str = "\
 Example:

@@ -30,3 +30,29 @@ async fn a_bench_of_another_machine_needs_a_confirmation() {
     let ran = shell.run(&["bench", "--token", "x"]).await;
     assert_eq!((ran.code, ran.err.contains("--yes")), (2, true), "{ran:?}");
 }
+
+/// The simulator of schedules needs no system.
+#[tokio::test]
+async fn schedules_are_simulated_over_a_trace() {
+    let shell = Shell::new("http://192.0.2.1:3000");
+    let mut text = "arrival_s,user,model,loras,images,steps,exec_s\n".to_owned();
+    for task in 0..200 {
+        text.push_str(&format!("{},u{},m{},0,1,30,{}\n", task * 9, task % 7, task % 5, 10 + task % 20));
+    }
+    let trace = shell.write("trace.csv", &text);
+    let bench = ["bench", "schedule", "--trace", &trace, "--load", "20.5", "--instances", "4"];
+    let ran = shell.run(&bench).await;
+    assert_eq!((ran.code, ran.err.contains("at most 10")), (2, true), "{ran:?}");
+    let bench = ["bench", "schedule", "--trace", &trace, "--load", "8", "--instances", "4"];
+    let ran = shell.run(&[&bench[..], &["--load-time", "12.5s", "--json"]].concat()).await.json();
+    assert_eq!((&ran["tasks"], &ran["loadTimeS"]), (&200.into(), &12.5.into()), "{ran}");
+    let figure = |policy: &str, name: &str| ran["policies"][policy][name].as_f64().unwrap();
+    for policy in ["fifo", "round-robin", "least-queue"] {
+        assert!(figure("warm", "loadsPer100Tasks") < figure(policy, "loadsPer100Tasks"), "{ran}");
+        assert!(figure("warm", "waitMeanS") < figure(policy, "waitMeanS"), "{ran}");
+    }
+    let said = shell.ok(&[&bench[..], &["--policy", "fifo", "--days", "1"]].concat()).await;
+    assert!(said.contains("200 tasks, days 1-1; 4 instances") && said.contains("fifo"), "{said}");
+    let ran = shell.run(&[&bench[..], &["--days", "2-3"]].concat()).await;
+    assert_eq!((ran.code, ran.err.contains("the trace has the days 1 to 1")), (2, true), "{ran:?}");
+}

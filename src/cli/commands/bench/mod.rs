@@ -1,7 +1,9 @@
-//! `shuzhiren bench`: throughput of many concurrent tasks, and the latency of each from submit to end.
+//! `shuzhiren bench`: throughput of many concurrent tasks, and the latency of each from submit to end. `bench schedule`
+//! simulates instead.
 
 pub(super) mod bench_waiter;
 pub(super) mod percentiles;
+mod schedule;
 
 use crate::cli::{
     client::{
@@ -10,10 +12,11 @@ use crate::cli::{
         rest::{Api, Repeat},
     },
     error::Error,
+    examples,
     term::{format::format_ms, output},
 };
 use bench_waiter::BenchWaiter;
-use clap::Args;
+use clap::{Args, Subcommand};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use percentiles::Percentiles;
 use reqwest::{Method, header::CONTENT_TYPE};
@@ -28,7 +31,10 @@ const CONCURRENCY_MAX: u64 = 1_000;
 
 /// Settings of `bench`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct BenchArgs {
+    #[command(subcommand)]
+    simulation: Option<Simulation>,
     /// Total number of tasks
     #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=TASKS_MAX))]
     tasks: u64,
@@ -45,6 +51,16 @@ pub struct BenchArgs {
     common: Common,
 }
 
+/// Benchmarks that need no system.
+#[derive(Debug, Subcommand)]
+enum Simulation {
+    /// Simulate schedules over a trace of requests, and print loads, waits and GPU time of each
+    ///
+    /// Runs the scheduler of the dispatcher in virtual time; needs no system. Light users have at most 5 tasks.
+    #[command(after_help = examples::BENCH_SCHEDULE)]
+    Schedule(schedule::ScheduleArgs),
+}
+
 /// Measurement of one task.
 struct Run {
     accepted: Duration,
@@ -54,6 +70,9 @@ struct Run {
 
 /// Runs the benchmark. The tasks stay in the list, marked by `metadata.bench`.
 pub(crate) async fn bench(args: BenchArgs) -> Result<(), Error> {
+    if let Some(Simulation::Schedule(args)) = &args.simulation {
+        return schedule::schedule(args);
+    }
     let api = args.common.connection.logged_in()?;
     if !is_loopback(api.base()) && !args.yes {
         let why =
