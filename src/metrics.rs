@@ -24,8 +24,8 @@ use table::{
     ATTEMPTS, BUILD_INFO, COMFY_REQUEST_SECONDS, HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED, HTTP_REQUEST_SECONDS,
     INSTANCE_IDLE_GAP_SECONDS, LEASE_TAKEOVERS, LOG_LINES_LOST, OUTPUT_BYTES, OUTPUT_BYTES_DROPPED, PANICS, RECLAIMS,
     REDIS_DATA_LOST, REDIS_ERRORS, REDIS_MEMORY_BYTES, REDIS_MEMORY_MAX_BYTES, REDIS_REPAIRS, REDIS_SILENT_SECONDS,
-    REDIS_UNFIT, TASK_RUN_SECONDS, TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS, UPLOAD_BYTES,
-    WS_DELIVERIES, WS_SESSIONS, WS_SLOW_CLOSES,
+    REDIS_UNFIT, STORE_FOREIGN, TASK_RUN_SECONDS, TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS,
+    UPLOAD_BYTES, WS_DELIVERIES, WS_SESSIONS, WS_SLOW_CLOSES,
 };
 
 /// Interval at which samples are folded into buckets without scrapes; otherwise they accumulate.
@@ -244,6 +244,11 @@ pub fn redis_unfit(is_unfit: bool) {
     gauge!(REDIS_UNFIT).set(f64::from(u8::from(is_unfit)));
 }
 
+/// Sets whether the files of the store belong to another system than that of Redis.
+pub fn store_foreign(is_foreign: bool) {
+    gauge!(STORE_FOREIGN).set(f64::from(u8::from(is_foreign)));
+}
+
 /// Records a connection to Redis that answers again after it was `reconnected` or `replaced`.
 pub fn redis_repaired(purpose: &'static str, how: &'static str) {
     counter!(REDIS_REPAIRS, "purpose" => purpose, "how" => how).increment(1);
@@ -291,6 +296,7 @@ mod tests {
         redis_memory(1, 2);
         redis_silent("commands", 1, second);
         redis_unfit(false);
+        store_foreign(false);
         redis_repaired("commands", "replaced");
         disk(7, 8);
         spans("sent", 1);

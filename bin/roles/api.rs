@@ -104,6 +104,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
     readiness.until(&stop);
     watch_redis(queue.clone(), readiness.clone(), stop.clone());
     tokio::spawn(store.clone().watch_disk(stop.clone()));
+    tokio::spawn(store.clone().watch_owner(queue.installation().to_owned(), stop.clone()));
     let hub = (!args.no_ws).then(|| Hub::start(queue.clone(), links.clone(), stop.clone()));
     let front = Front {
         queue,

@@ -64,6 +64,7 @@ pub(super) const REDIS_MEMORY_BYTES: &str = "shuzhiren_redis_memory_bytes";
 pub(super) const REDIS_MEMORY_MAX_BYTES: &str = "shuzhiren_redis_memory_max_bytes";
 pub(super) const REDIS_SILENT_SECONDS: &str = "shuzhiren_redis_silent_seconds";
 pub(super) const REDIS_UNFIT: &str = "shuzhiren_redis_unfit";
+pub(super) const STORE_FOREIGN: &str = "shuzhiren_store_foreign";
 pub(super) const REDIS_REPAIRS: &str = "shuzhiren_redis_repairs_total";
 pub(super) const TRACE_SPANS: &str = "shuzhiren_trace_spans_total";
 pub(super) const BUILD_INFO: &str = "shuzhiren_build_info";
@@ -217,6 +218,12 @@ pub const METRICS: &[Metric] = &[
         "bool",
         &[],
         "1 = Redis would be refused at a start: it evicts keys, is a replica, or cannot give the durability.",
+    ),
+    gauge(
+        STORE_FOREIGN,
+        "bool",
+        &[],
+        "1 = the files belong to another system than the one in Redis: Redis was emptied or replaced.",
     ),
     counter(
         REDIS_REPAIRS,

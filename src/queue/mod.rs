@@ -307,7 +307,7 @@ impl Queue {
         let answer = tokio::time::timeout(limit, with_timeout(self.inner.caller.pool.next().ping(limit))).await;
         match answer.unwrap_or_else(|_elapsed| Err(Error::Unavailable("PING is not answered".to_owned()))) {
             Ok(_) if self.inner.installation.is_lost() => Err(Error::Lost(String::new())),
-            Ok(_) => self.check_rights(),
+            Ok(_) => self.check_rights().inspect_err(|_| self.inner.caller.refused.notify_one()),
             Err(silence @ Error::Unavailable(_)) => Err(self.link().refusal().unwrap_or(silence)),
             Err(error) => Err(error),
         }

@@ -41,7 +41,14 @@ impl Store {
             .map_err(|error| Error::Unusable(error.to_string()))?
             .with_fsync(true);
         let location = Location::Disk(Arc::new(root));
-        Ok(Self { objects: Arc::new(objects), location, redirects: None, reserve: Reserve::none(), bucket: None })
+        Ok(Self {
+            objects: Arc::new(objects),
+            location,
+            redirects: None,
+            reserve: Reserve::none(),
+            bucket: None,
+            is_foreign: Arc::default(),
+        })
     }
 
     /// Writes a file, reads it back, deletes it and returns how long that took.

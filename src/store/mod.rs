@@ -24,6 +24,7 @@ mod diagnose;
 mod error;
 mod local;
 mod orphans;
+mod owner;
 mod reserve;
 #[cfg(not(feature = "s3"))]
 #[path = "no_s3_client.rs"]
@@ -50,7 +51,7 @@ use s3_client::S3Client;
 use std::{
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
@@ -74,6 +75,8 @@ pub struct Store {
     reserve: Reserve,
     /// Name of the bucket; `None` = a disk.
     bucket: Option<Arc<str>>,
+    /// Whether the files belonged to another installation at the last check.
+    is_foreign: Arc<AtomicBool>,
 }
 
 /// Location of the files.
@@ -130,7 +133,14 @@ impl Store {
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))??;
         let location = Location::Disk(Arc::new(root));
-        Ok(Self { objects: Arc::new(objects), location, redirects: None, reserve: Reserve::none(), bucket: None })
+        Ok(Self {
+            objects: Arc::new(objects),
+            location,
+            redirects: None,
+            reserve: Reserve::none(),
+            bucket: None,
+            is_foreign: Arc::default(),
+        })
     }
 
     /// Returns the name of the bucket; `None` for a folder on a disk.
@@ -145,7 +155,10 @@ impl Store {
         let objects = client.objects();
         let location = Location::Bucket(client, url.prefix.clone());
         let bucket = Some(url.bucket.as_str().into());
-        Ok((Self { objects, location, redirects: None, reserve: Reserve::none(), bucket }, url))
+        Ok((
+            Self { objects, location, redirects: None, reserve: Reserve::none(), bucket, is_foreign: Arc::default() },
+            url,
+        ))
     }
 
     /// Starts a file as [`Store::create`] does, which must leave the reserve of the disk free: an upload.

@@ -195,7 +195,8 @@ async fn a_bad_graph_fails_at_once_and_names_the_node() {
     // Only the instance can know that the file is missing.
     let unknown = json!({"1": {"class_type": "LoadImage", "inputs": {"image": "missing.png"}},
                          "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}});
-    let id = stack.client.submit(json!({"workflow": unknown})).await;
+    let forced = json!({"1.image": {"$force": "missing.png"}});
+    let id = stack.client.submit(json!({"workflow": unknown, "params": forced})).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!(task["error"]["type"], "invalid_workflow", "{task}");
     assert!(task["error"]["message"].as_str().unwrap().contains("missing.png"), "{task}");

@@ -297,7 +297,8 @@ pub(in crate::api) struct Health {
     #[schema(pattern = "^connected$")]
     redis: String,
     /// Error types with which new tasks or uploads are refused now: `queue_memory_full`, `not_confirmed`, `storage_reserve`; and
-    /// `redis_unfit`: Redis would be refused at a start. Left out if there are none.
+    /// `redis_unfit`: Redis would be refused at a start; `store_foreign`: the files belong to another system. Left out if there
+    /// are none.
     warnings: Option<Vec<String>>,
 }
 

@@ -32,18 +32,20 @@ pub(crate) async fn overview(State(state): State<ApiState>, _caller: Caller) -> 
     Ok(Answer(overview))
 }
 
-/// Returns the error types with which new tasks or uploads are refused now, and `redis_unfit`.
+/// Returns the error types with which new tasks or uploads are refused now, `redis_unfit` and `store_foreign`.
 async fn warnings(state: &ApiState) -> Vec<&'static str> {
     let memory = state.queue.check_memory().err().map(|full| ApiError::from(full).word());
     let unfit = state.queue.is_unfit().then_some("redis_unfit");
     let unconfirmed = state.queue.is_unconfirmed().then_some("not_confirmed");
     let disk = state.store.is_disk_low().await.then_some("storage_reserve");
-    [memory, unfit, unconfirmed, disk].into_iter().flatten().collect()
+    let foreign = state.store.is_foreign().then_some("store_foreign");
+    [memory, unfit, unconfirmed, disk, foreign].into_iter().flatten().collect()
 }
 
 /// Checks whether Redis responds. Needs no login, and asks no ComfyUI. `warnings` has the error types with which new tasks or
 /// uploads are refused now: `queue_memory_full`, `not_confirmed`, `storage_reserve`; and `redis_unfit` if Redis was changed so
-/// that it would be refused at a start (it may delete tasks).
+/// that it would be refused at a start (it may delete tasks), `store_foreign` if the files belong to another system (it was
+/// emptied).
 #[utoipa::path(
     get, path = "/api/health", operation_id = "getHealth", tag = "monitor", security(()),
     responses(

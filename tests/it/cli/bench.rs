@@ -15,11 +15,8 @@ async fn a_bench_runs_every_task_and_prints_percentiles() {
     let said = shell.ok(&["bench", "-n", "2", "-c", "2"]).await;
     assert!(said.contains("p99") && said.contains("completed   2,"), "{said}");
 
-    let failing = shell.write(
-        "bad.json",
-        r#"{"1":{"class_type":"LoadImage","inputs":{"image":"missing.png"}},
-            "2":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"x"}}}"#,
-    );
+    let failing = shell
+        .write("bad.json", r#"{"1":{"class_type":"Raises","inputs":{"message":"too small","etype":"ValueError"}}}"#);
     let ran = shell.run(&["bench", "-n", "2", "--workflow", &failing]).await;
     assert_eq!(ran.code, 1, "{ran:?}");
 }

@@ -154,7 +154,8 @@ async fn a_task_is_left_to_others_by_an_added_instance_without_the_model() {
     // A graph that no instance can run still fails.
     let bad = json!({"3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x", "images": ["4", 0]}},
                      "4": {"class_type": "LoadImage", "inputs": {"image": "missing.png"}}});
-    let failed = stack.client.submit(json!({"workflow": bad})).await;
+    let forced = json!({"4.image": {"$force": "missing.png"}});
+    let failed = stack.client.submit(json!({"workflow": bad, "params": forced})).await;
     assert_eq!(stack.client.wait_ended(&failed).await["error"]["type"], "invalid_workflow");
     stack.client.put(&format!("/api/instances/{first}"), json!({"enabled": true})).await;
     let ended = stack.client.wait_ended(&id).await;

@@ -119,5 +119,9 @@ async fn a_full_disk_under_redis_is_freed_by_a_delete() {
     for id in accepted {
         assert_eq!(client.wait_ended(&id).await["status"], "completed");
     }
-    assert_eq!(client.get("/api/health").await, json!({"status": "ok", "redis": "connected"}));
+    eventually("the end of the fault is noticed", WAIT_MAX, || async {
+        let (status, health) = client.try_get("/api/health").await?;
+        (status == 200 && health["data"] == json!({"status": "ok", "redis": "connected"})).then_some(())
+    })
+    .await;
 }

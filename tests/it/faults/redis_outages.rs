@@ -168,11 +168,21 @@ async fn an_emptied_redis_accepts_nothing_until_the_processes_are_restarted() {
     let keys = cluster.raw().run(&["KEYS", "*"]).texts();
     assert!(keys.iter().all(|key| key.contains(":catalog:")), "written into the empty system: {keys:?}");
     posting.iter().for_each(tokio::task::JoinHandle::abort);
-    for process in cluster.apis.iter_mut().chain(&mut cluster.dispatchers) {
+    // Restarted alone it begins a new system, for which the others do nothing.
+    cluster.apis[0].terminate().await;
+    cluster.apis[0].start();
+    let client = cluster.client.at(cluster.apis[0].port);
+    eventually("the files of the old system are noticed", WAIT_MAX, || async {
+        let (_, health) = client.try_get("/api/health").await?;
+        (health["data"]["warnings"] == serde_json::json!(["store_foreign"])).then_some(())
+    })
+    .await;
+    for process in cluster.apis.iter_mut().skip(1).chain(&mut cluster.dispatchers) {
         let count = process.log().lines().filter(|line| line.contains("redis lost the data of this system: r")).count();
         assert_eq!(count, 1, "{} says it once", process.name);
         process.terminate().await;
     }
+    cluster.apis[0].terminate().await;
     cluster.apis.iter_mut().chain(&mut cluster.dispatchers).for_each(ManagedProcess::start);
     cluster.wait_owned().await;
     cluster.instances.iter_mut().for_each(|instance| instance.forget(instance.log().len()));

@@ -108,6 +108,8 @@ export default {
   'problems.redis_refuses.text': 'Its disk is full, it is a replica, or it denies a command or the password. Nothing is accepted; the figures here are old.',
   'problems.redis_unavailable': 'Redis does not answer',
   'problems.redis_unavailable.text': 'Nothing is accepted until it answers. Running tasks go on; the figures here are old.',
+  'problems.store_foreign': 'Redis was emptied or replaced',
+  'problems.store_foreign.text': 'The stored files belong to another system. Restore the data of Redis, or stop all processes, start them again, and remove the file `installation` of the store.',
   'problems.redis_unfit': 'The settings of Redis endanger tasks',
   'problems.redis_unfit.text': 'It may delete tasks or lose writes, and would be refused at a start. Run shuzhiren doctor.',
   'publish.duplicateParam': 'Each param needs a name of its own.',

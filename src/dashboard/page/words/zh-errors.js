@@ -108,6 +108,8 @@ export default {
   'problems.redis_refuses.text': '其磁盘已满、处于只读副本状态，或拒绝了某个命令或密码。暂不接受新内容，页面数字可能已过时。',
   'problems.redis_unavailable': 'Redis 没有响应',
   'problems.redis_unavailable.text': '恢复之前不接受新内容。运行中的任务继续执行，页面数字可能已过时。',
+  'problems.store_foreign': 'Redis 被清空或更换',
+  'problems.store_foreign.text': '已存储的文件属于另一个系统。请恢复 Redis 的数据；或者停止并重新启动所有进程，再删除文件存储中的 `installation` 文件。',
   'problems.redis_unfit': 'Redis 的设置会危及任务',
   'problems.redis_unfit.text': '它可能删除任务或丢失写入，启动检查将不会通过。请运行 shuzhiren doctor。',
   'publish.duplicateParam': '每个参数都需要一个不重复的名称。',

@@ -183,7 +183,7 @@ async fn hostile_replies_cost_little() {
         true => Some(head(prompt)),
         false => listed(line, prompt),
     });
-    trial.row("the head of a file", "completed", viewed).await;
+    trial.row("the head of a file", "failed", viewed).await;
     let error = |_: &str| Response::builder().status(500).body(endless()).unwrap();
     trial.row("an endless error", "failed", Script::history(error)).await;
     trial.end().await;

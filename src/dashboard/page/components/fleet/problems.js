@@ -14,6 +14,7 @@ const WARNINGS = {
   queue_memory_full: 'memory_full',
   not_confirmed: 'not_confirmed',
   redis_unfit: 'redis_unfit',
+  store_foreign: 'store_foreign',
 };
 
 /** Returns the kind of the problem that stops the queue, or null. `health` is that of the store. */
