@@ -145,7 +145,7 @@
 //! | [`submit`] | what a request to run something means, without HTTP: plan, stage files, enqueue or show |
 //! | [`queue`] | Redis: connection, scripts, tasks, dispatch, events, healing; promises and durability |
 //! | [`comfy`] | one ComfyUI as it really behaves: client, socket, outcome from history |
-//! | [`schedule`] | which waiting task an instance takes next: policy, fair order, warm models, predictions, simulator; pure |
+//! | [`schedule`] | a warm and fair order of waiting tasks, its predictions and simulator; pure; used by `bench schedule` only so far |
 //! | [`graph`] | a workflow as a value: parse, params, conversion, requirements; pure |
 //! | [`store`], [`media`], [`fetch`] | bytes: where they are, what is in them, files from the web |
 //! | [`auth`] | passwords, tokens, callers and their permissions |
@@ -185,8 +185,8 @@
 //! | a metric | `metrics.rs`, `metrics/table.rs` · `metrics/metrics.md` · `deploy/prometheus/alerts.yaml` |
 //! | a CLI command | `cli/commands/` (arguments, help, run) · `cli/mod.rs` (`Command`) · `cli/help.rs` (its group) |
 //! | a view of the page | `dashboard/page/views/` · `dashboard/page/views/shell.js` (route) · `dashboard/page/words/` · `dashboard/page_files.rs` (embedded files) |
-//! | the choice of the next task | `schedule/policy.rs`, `schedule/policy/lane.rs` (measure with `bench schedule`) · `lua/claim.lua`, `lua/lib/` · `dispatcher/instance/claimer.rs` |
-//! | the fair order | `schedule/fair.rs` and the same rules in `lua/lib/indexes.lua` · `schedule/simulate/` runs it over a trace |
+//! | the choice of the next task | `lua/claim.lua`, `lua/lib/` · `dispatcher/instance/claimer.rs` |
+//! | the simulated schedule | `schedule/policy.rs`, `schedule/policy/lane.rs`, `schedule/fair.rs` · `schedule/simulate/` runs them over a trace |
 //! | a step of an attempt | `dispatcher/attempt/run.rs` and the stage's file beside it |
 //! | a node or a fault of the stand-in | `sim/nodes/` · `sim/server/faults.rs` |
 //! | a check of `doctor` | `doctor/`, one file a subject |

@@ -84,7 +84,7 @@ pub enum Command {
     Sample(Box<SampleArgs>),
     /// Measure throughput and latency with many small tasks
     #[command(after_help = examples::BENCH)]
-    Bench(commands::bench::BenchArgs),
+    Bench(Box<commands::bench::BenchArgs>),
     /// Print shell completions
     #[command(after_help = examples::COMPLETIONS)]
     Completions(commands::completions::CompletionsArgs),
@@ -132,7 +132,7 @@ async fn done(command: Command, program: clap::Command) -> Result<(), Error> {
         Command::Logout(args) => commands::login::logout(args),
         Command::Whoami(args) => commands::login::whoami(args).await,
         Command::Sample(args) => commands::sample::sample(*args).await,
-        Command::Bench(args) => commands::bench::bench(args).await,
+        Command::Bench(args) => commands::bench::bench(*args).await,
         Command::Completions(args) => commands::completions::completions(args, program),
     }
 }

@@ -142,10 +142,11 @@ impl Follower {
                 self.take_last_pictures(context, early).await;
                 return Ok(ending);
             }
-            if self.announced.is_overdue(context) && self.watchdog.is_seen_running() {
-                if let Some(ending) = self.unrecorded_end(context).await? {
-                    return Ok(ending);
-                }
+            if self.announced.is_overdue(context)
+                && self.watchdog.is_seen_running()
+                && let Some(ending) = self.unrecorded_end(context).await?
+            {
+                return Ok(ending);
             }
             if let Some(began) = self.began {
                 self.watchdog.check(context, began, &self.said).await?;

@@ -77,7 +77,7 @@ fn decode_one(file: &InlineFile, bytes_max: u64) -> Result<(String, Bytes), (&'s
     Ok((filename.unwrap_or_else(default_name), bytes.into()))
 }
 
-/// Whether the content is an SVG, whatever is declared.
+/// Whether the content is an SVG. Does not look at the declared type.
 fn is_svg(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     text.trim_start_matches('\u{feff}').trim_start().starts_with('<') && text.contains("<svg")

@@ -56,7 +56,8 @@ pub struct BenchArgs {
 enum Simulation {
     /// Simulate schedules over a trace of requests, and print loads, waits and GPU time of each
     ///
-    /// Runs the scheduler of the dispatcher in virtual time; needs no system. Light users have at most 5 tasks.
+    /// Runs in virtual time and needs no system. Light users have at most 5 tasks. The dispatcher takes tasks in fair order
+    /// so far, without regard to the models that an instance holds.
     #[command(after_help = examples::BENCH_SCHEDULE)]
     Schedule(schedule::ScheduleArgs),
 }

@@ -127,8 +127,7 @@ impl Writer<'_> {
         if is_elsewhere {
             return None;
         }
-        let named = self.named_upload(place, input, &name);
-        Some(named.unwrap_or_else(|| PlainFile::OnInstance(name)))
+        self.named_upload(place, input, &name).or(Some(PlainFile::OnInstance(name)))
     }
 
     /// Returns the files that a node names and that not every instance is known to have.
