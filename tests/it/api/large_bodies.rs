@@ -6,7 +6,7 @@ use super::{
 };
 use crate::support::{eventually, http::Response};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// Returns a graph of which a value of 60 KB for `a` makes more than 32 MiB.
@@ -73,6 +73,12 @@ async fn a_batch_with_too_much_text_is_refused_before_it_is_resolved() {
     data(&api.post("/api/tasks?dryRun=true", &json!({"workflow": graph, "count": 100})).await);
 }
 
+async fn unfinished(api: &Api, head: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(api.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
 /// Unfinished bodies count with their declared length: 16 of 8 MiB are what one user may have.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_are_not_finished_do_not_use_up_the_memory() {
@@ -82,19 +88,21 @@ async fn bodies_that_are_not_finished_do_not_use_up_the_memory() {
         api.bearer(),
         8 << 20
     );
-    let mut open = Vec::new();
-    // More than fit, because a small body may take the place of one.
-    for _ in 0..20 {
-        let mut stream = TcpStream::connect(api.address).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        open.push(stream);
-    }
     let one_more = json!({"workflow": workflow()});
-    let refused = eventually("one more is refused", Duration::from_secs(20), async || {
+    let mut open = Vec::new();
+    for _ in 0..15 {
+        open.push(unfinished(&api, &head).await);
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let refused = loop {
+        // One more each time: the small body may have taken the place of the last one.
+        open.push(unfinished(&api, &head).await);
         let answer = api.post("/api/tasks", &one_more).await;
-        (answer.status != 200).then_some(answer)
-    })
-    .await;
+        if answer.status != 200 {
+            break answer;
+        }
+        assert!(Instant::now() < deadline, "every small body is accepted");
+    };
     assert_refused(&refused, 503, "busy", "one more body");
     drop(open);
     eventually("room for one more", Duration::from_secs(20), async || {
