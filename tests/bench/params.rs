@@ -50,7 +50,7 @@ fn raw(json: &str) -> Box<RawValue> {
     RawValue::from_string(json.to_owned()).unwrap()
 }
 
-/// Returns a graph of alternating samplers, prompts and loaders.
+/// Returns a graph of alternating loaders, prompts and samplers, each of which continues the last one's image.
 fn graph() -> serde_json::Value {
     let mut graph = serde_json::Map::new();
     for id in 0..NODES {
@@ -61,15 +61,20 @@ fn graph() -> serde_json::Value {
             1 => json!({"class_type": "CLIPTextEncode", "_meta": {"title": format!("Prompt {id}")},
                 "inputs": {"text": format!("a {{{{animal:cat}}}} number {id}, beautiful scenery"), "clip": [(id - 1).to_string(), 1]}}),
             _ => {
+                let latent = if id == 2 { NODES.to_string() } else { (id - 3).to_string() };
                 json!({"class_type": "KSampler", "inputs": {"seed": id, "steps": 20, "cfg": 8.0, "sampler_name": "euler",
-                "scheduler": "normal", "denoise": 1.0, "model": [(id - 2).to_string(), 0], "positive": [(id - 1).to_string(), 0]}})
+                    "scheduler": "normal", "denoise": 1.0, "model": [(id - 2).to_string(), 0], "latent_image": [latent, 0],
+                    "positive": [(id - 1).to_string(), 0], "negative": [(id - 1).to_string(), 0]}})
             }
         };
         graph.insert(id.to_string(), node);
     }
-    let images: serde_json::Map<_, _> =
-        (2..NODES).step_by(3).map(|id| (format!("i{id}"), json!([id.to_string(), 0]))).collect();
-    graph.insert(NODES.to_string(), json!({"class_type": "SaveImage", "inputs": images}));
+    let ends = [
+        json!({"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}}),
+        json!({"class_type": "VAEDecode", "inputs": {"samples": [(NODES - 1).to_string(), 0], "vae": ["0", 2]}}),
+        json!({"class_type": "SaveImage", "inputs": {"images": [(NODES + 1).to_string(), 0], "filename_prefix": "bench"}}),
+    ];
+    graph.extend(ends.into_iter().zip(NODES..).map(|(node, id)| (id.to_string(), node)));
     graph.into()
 }
 
