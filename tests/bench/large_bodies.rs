@@ -75,7 +75,8 @@ async fn probe(address: SocketAddr, is_over: Arc<AtomicBool>) -> Times {
 
 /// Waits until the catalogs of the stand-ins are known.
 async fn wait_until_checked(address: SocketAddr, token: &str) {
-    let body = r#"{"workflow":{"1":{"class_type":"PreviewAny","inputs":{}}}}"#;
+    let body = r#"{"workflow":{"1":{"class_type":"EmptyImage","inputs":{"width":16,"height":16,"batch_size":1,"color":0}},
+        "2":{"class_type":"PreviewImage","inputs":{"images":["1",0]}}}}"#;
     let request = post("/api/tasks?dryRun=true", token, body);
     let give_up = Instant::now() + PATIENCE;
     loop {

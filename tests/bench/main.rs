@@ -32,6 +32,10 @@ mod sockets;
 mod submit;
 mod task_cost;
 
+/// Allocator of the program, some code of which is measured in this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let mut args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--bench")).collect();
     if args.first().is_some_and(|arg| arg == "--role") {
