@@ -178,7 +178,6 @@ mod tests {
         assert_eq!((failure.message, failure.traceback), (format!("a\n\tb {clean}"), vec![clean.to_owned()]));
     }
 
-    /// Fresh-eyes finding F16.
     #[test]
     fn colours_of_a_terminal_are_removed() {
         let coloured = "\u{1b}[1;31mCUDA error\u{1b}[0m: lost\u{0} \u{1b}[";

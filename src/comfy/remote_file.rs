@@ -187,7 +187,7 @@ mod tests {
         assert!(matches!(RemoteFile::from_ui(&long), Some(Err(NameProblem::Unusable(reason))) if reason.len() < 200));
     }
 
-    /// Fresh-eyes finding F1: `/view` serves each of these.
+    /// `/view` serves each of these.
     #[test]
     fn a_file_that_the_instance_serves_is_asked_for() {
         for (json, place) in [
@@ -209,7 +209,7 @@ mod tests {
         }
     }
 
-    /// Fresh-eyes finding F2: savers of buckets and of other services.
+    /// Savers of buckets and of other services.
     #[test]
     fn a_file_at_another_place_is_known_as_such() {
         for json in [

@@ -204,7 +204,7 @@ mod tests {
         (url, is_closed)
     }
 
-    /// Issue 11, F0: an instance that streams `HTTP/1.1 102 Processing` stopped the dispatcher.
+    /// An instance that streams `HTTP/1.1 102 Processing` stopped the dispatcher.
     #[tokio::test]
     async fn no_answer_without_end_stops_the_runtime() {
         let limits =

@@ -49,7 +49,7 @@
 //! `noeviction` with a `maxmemory`), or cannot give the durability asked for. A missing append-only file is a warning.
 //! Sentinel and cluster addresses work: one namespace is one slot. WAIT, WAITAOF and CONFIG go to the node that owns it;
 //! with `fsync` every node of a cluster is checked. A Redis (not Valkey) with `appendfsync everysec` confirms `fsync` only
-//! after about a second: it works and is warned about. The check is repeated every minute.
+//! after about a second: it works and is warned about. The check is repeated every 30 s, and after a refusal.
 //!
 //! # Connections
 //!

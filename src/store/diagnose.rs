@@ -3,7 +3,7 @@
 //! Invariant: the store is opened as it is; nothing is created or collected, and the only file written is deleted
 //! again.
 
-use super::{Error, Keys, Location, Store, bucket, local, reserve::Reserve};
+use super::{Error, Keys, Location, Store, bucket, local};
 use crate::task::FileId;
 use object_store::{ObjectStoreExt, local::LocalFileSystem};
 use std::{
@@ -41,14 +41,7 @@ impl Store {
             .map_err(|error| Error::Unusable(error.to_string()))?
             .with_fsync(true);
         let location = Location::Disk(Arc::new(root));
-        Ok(Self {
-            objects: Arc::new(objects),
-            location,
-            redirects: None,
-            reserve: Reserve::none(),
-            bucket: None,
-            is_foreign: Arc::default(),
-        })
+        Ok(Self::new(Arc::new(objects), location, None))
     }
 
     /// Writes a file, reads it back, deletes it and returns how long that took.

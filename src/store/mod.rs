@@ -108,6 +108,10 @@ impl std::fmt::Debug for Download {
 }
 
 impl Store {
+    fn new(objects: Arc<dyn ObjectStore>, location: Location, bucket: Option<Arc<str>>) -> Self {
+        Self { objects, location, redirects: None, reserve: Reserve::none(), bucket, is_foreign: Arc::default() }
+    }
+
     /// Opens the store of a URL with the credentials of the environment: see [`Store::open_with`].
     ///
     /// # Errors
@@ -133,14 +137,7 @@ impl Store {
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))??;
         let location = Location::Disk(Arc::new(root));
-        Ok(Self {
-            objects: Arc::new(objects),
-            location,
-            redirects: None,
-            reserve: Reserve::none(),
-            bucket: None,
-            is_foreign: Arc::default(),
-        })
+        Ok(Self::new(Arc::new(objects), location, None))
     }
 
     /// Returns the name of the bucket; `None` for a folder on a disk.
@@ -155,10 +152,7 @@ impl Store {
         let objects = client.objects();
         let location = Location::Bucket(client, url.prefix.clone());
         let bucket = Some(url.bucket.as_str().into());
-        Ok((
-            Self { objects, location, redirects: None, reserve: Reserve::none(), bucket, is_foreign: Arc::default() },
-            url,
-        ))
+        Ok((Self::new(objects, location, bucket), url))
     }
 
     /// Starts a file as [`Store::create`] does, which must leave the reserve of the disk free: an upload.

@@ -197,7 +197,7 @@ fn a_hostile_name_is_a_fault_and_the_rest_is_kept() {
     }
 }
 
-/// Fresh-eyes finding F2: savers of buckets and of other services.
+/// Savers of buckets and of other services.
 #[test]
 fn a_file_at_another_place_is_kept_as_json_with_a_warning() {
     for place in [

@@ -250,7 +250,7 @@ mod tests {
         drop(theirs);
     }
 
-    /// Issue 11, F0: frames that make no message, or small ones, without end.
+    /// Frames that make no message, or small ones, without end.
     #[tokio::test]
     async fn frames_without_end_let_other_tasks_run() {
         for (shape, begin, rest) in [

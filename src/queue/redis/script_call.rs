@@ -333,7 +333,7 @@ mod tests {
         }
     }
 
-    /// Issue 11, F4 and F5: they were taken for content that another program wrote.
+    /// They were taken for content that another program wrote.
     #[test]
     fn a_full_server_and_a_denied_command_are_refusals() {
         for (details, words) in [

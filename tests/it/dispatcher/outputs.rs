@@ -20,7 +20,7 @@ async fn a_missing_output_is_made_again() {
     assert_eq!(stack.executions(&id), 2);
 }
 
-/// Fresh-eyes finding F2: an instance answers from its cache with a file that was deleted since.
+/// An instance answers from its cache with a file that was deleted since.
 #[tokio::test]
 async fn a_cached_result_without_its_file_is_forgotten_and_made_again() {
     let stack = Stack::start(2, 1).await;

@@ -33,7 +33,7 @@ async fn a_zombie_is_detected_and_gets_no_tasks() {
     assert!(about["lastError"].as_str().is_some_and(|why| why.contains("restart")), "{about}");
 }
 
-/// Fresh-eyes finding F3: the worker dies when a prompt has executed, before it has an entry in the history. The task ends
+/// The worker dies when a prompt has executed, before it has an entry in the history. The task ends
 /// as it was announced, and the instance is put aside until it is restarted.
 #[tokio::test]
 async fn a_worker_that_dies_after_a_prompt_costs_no_result() {
@@ -56,7 +56,7 @@ async fn a_worker_that_dies_after_a_prompt_costs_no_result() {
     assert_eq!((&about["phase"], &about["lastError"]), (&json!("up"), &Value::Null), "{about}");
 }
 
-/// Fresh-eyes finding F3: the same after a node's error, and after a prompt of which nothing was stored.
+/// The same after a node's error, and after a prompt of which nothing was stored.
 #[tokio::test]
 async fn a_worker_that_dies_after_an_error_or_without_outputs_holds_no_task() {
     let stack = Stack::start_with(2, 1, &[("SHUZHIREN_STALL_TIMEOUT", "2s")]).await;

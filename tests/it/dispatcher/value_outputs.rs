@@ -108,7 +108,7 @@ async fn a_3d_file_named_by_a_string_is_fetched_from_where_it_is() {
     assert!(warning["message"].as_str().unwrap().contains("chair.usdz"), "{warning}");
 }
 
-/// Fresh-eyes finding F1: `/view` serves files by a folder of the machine, and a name may contain its folder.
+/// `/view` serves files by a folder of the machine, and a name may contain its folder.
 #[tokio::test]
 async fn a_file_that_the_instance_serves_arrives_however_it_is_named() {
     let stack = Stack::start(1, 1).await;
@@ -135,7 +135,7 @@ async fn a_file_that_the_instance_serves_arrives_however_it_is_named() {
     assert_eq!((&warning["code"], &warning["nodeId"]), (&json!("output_dropped"), &json!("4")), "{task}");
 }
 
-/// Fresh-eyes finding F2: previews that are gone, files elsewhere, and one missing file of several cost no result.
+/// Previews that are gone, files elsewhere, and one missing file of several cost no result.
 #[tokio::test]
 async fn what_cannot_be_fetched_is_left_out_with_a_warning() {
     let stack = Stack::start(1, 1).await;

@@ -155,7 +155,7 @@ fn a_right_that_is_taken_away_is_named_until_it_is_back() {
     });
 }
 
-/// Issue 11, F2 and F5: the check was made a minute later, or never.
+/// The check was made a minute later, or never.
 #[test]
 fn a_refused_write_is_named_at_once_and_until_writes_are_taken() {
     block_on(async {
@@ -182,7 +182,7 @@ fn a_refused_write_is_named_at_once_and_until_writes_are_taken() {
     });
 }
 
-/// Issue 11, F4: only the silence was named.
+/// Only the silence was named.
 #[test]
 fn a_redis_without_a_free_connection_is_named() {
     block_on(async {
